@@ -1,0 +1,1 @@
+"""Values that the stages hand to each other: frozen, no I/O, no asyncio."""

@@ -1,0 +1,1 @@
+"""Stage 4: thin edges. Translate HTTP and WebSocket, and delegate."""
