@@ -9,7 +9,9 @@
     ├── StartError                  exit 3   it could be right, but not here and now
     │   ├── RootMissingError
     │   ├── PortInUseError
+    │   ├── StateFolderError
     │   └── RootOwnedError
+    │       └── StateOwnedError
     ├── StateError                  exit 4   the state folder; it is left untouched
     │   ├── StateDamagedError
     │   └── StateNewerError
@@ -73,9 +75,7 @@ class DuplicateRootError(UsageError):
     """One folder was named twice, perhaps through a link."""
 
     def __init__(self, first: str, second: str, root: Path) -> None:
-        super().__init__(
-            f"'{first}' and '{second}' are the same folder: {root}.", "Name each folder once."
-        )
+        super().__init__(f"'{first}' and '{second}' are the same folder: {root}.", "Name each folder once.")
         self.first, self.second, self.root = first, second, root
 
 
@@ -147,12 +147,37 @@ class RootOwnedError(StartError):
     def __init__(self, root: Path | str, pid: int, url: str) -> None:
         super().__init__(root, pid, url)
         self.root, self.pid, self.url = root, pid, url
-        self.hint = (
-            f"Open {url}, or stop that process first." if url else f"Stop process {pid} first."
-        )
+        if url:
+            self.hint = f"Open {url}, or stop that process first."
+        else:
+            self.hint = f"Stop process {pid} first." if pid else "Stop that process first."
+
+    @property
+    def owner(self) -> str:
+        """The other process, in words; its pid is 0 where unknown."""
+        return f"process {self.pid}" if self.pid else "another process"
 
     def __str__(self) -> str:
-        return f"{self.root} is already watched by process {self.pid}."
+        return f"{self.root} is already watched by {self.owner}."
+
+
+class StateOwnedError(RootOwnedError):
+    """Another process uses this state folder, for other roots than these; `root` is the folder."""
+
+    def __str__(self) -> str:
+        return f"The state folder {self.root} is already used by {self.owner}."
+
+
+class StateFolderError(StartError):
+    """The state folder cannot be made or written, so nothing could be remembered there."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(path, why)
+        self.path, self.why = path, why
+        self.hint = "Give a folder that you can write to: --state-dir DIR."
+
+    def __str__(self) -> str:
+        return f"The state folder {self.path} cannot be used: {self.why}."
 
 
 class StateError(PyriteWatchError):

@@ -1,0 +1,33 @@
+"""The live layer for Markdown knowledge bases: every open view is true within milliseconds.
+
+    from pyrite_watch import attach, create_app, KBService
+
+Names are imported when they are first used: FastAPI costs half a second that `pyrite status` does
+not need.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pyrite_watch.server.app import attach, create_app
+    from pyrite_watch.service import KBService
+
+__all__ = ["KBService", "__version__", "attach", "create_app"]
+
+_HOMES = {
+    "attach": "pyrite_watch.server.app",
+    "create_app": "pyrite_watch.server.app",
+    "KBService": "pyrite_watch.service",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

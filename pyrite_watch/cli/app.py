@@ -1,0 +1,215 @@
+"""The commands `pyrite` and `pyrite-watch`.
+
+Imports what a command needs inside of it: FastAPI costs half a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyrite_watch import __version__
+from pyrite_watch.errors import PyriteWatchError, UsageError
+
+app = typer.Typer(
+    name="pyrite",
+    help="The live layer for Markdown knowledge bases: every open view is true within milliseconds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+OUR_COMMANDS = ("watch", "sync")
+
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PATH]...",
+        help="A knowledge base, or a folder of some; NAME=PATH names it. Without: those of Pyrite's config.yaml.",
+        show_default=False,
+    ),
+]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        envvar="PYRITE_WATCH_STATE",
+        help="Where index and event log are kept.",
+        show_default="the user's state folder",
+    ),
+]
+Gitignore = Annotated[bool, typer.Option("--gitignore", help="Also skip what .gitignore files in it say.")]
+MaxEntryBytes = Annotated[
+    int, typer.Option("--max-entry-bytes", min=1, help="Larger files are problems, not entries.")
+]
+
+
+@contextlib.contextmanager
+def helpful_errors() -> Iterator[None]:
+    """Say what happened and what to type; no traceback for what a user can cause."""
+    try:
+        yield
+    except PyriteWatchError as error:
+        print(f"pyrite: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"        {error.hint}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"pyrite-watch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    return
+
+
+@app.command()
+def watch(
+    paths: Paths = None,
+    host: Annotated[str, typer.Option(envvar="PYRITE_HOST", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(envvar="PYRITE_PORT", min=0, max=65535, help="0 takes a free one.")
+    ] = 8088,
+    state_dir: StateDir = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print NDJSON, one object a line; logs go to stderr.")
+    ] = False,
+    no_serve: Annotated[bool, typer.Option("--no-serve", help="Watch, index, print; open no port.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse writes.")] = False,
+    poll: Annotated[
+        float | None,
+        typer.Option(
+            "--poll",
+            metavar="SECONDS",
+            min=0.05,
+            help="Compare every so often, for network drives.",
+            show_default="by itself",
+        ),
+    ] = None,
+    gitignore: Gitignore = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    token: Annotated[
+        str | None, typer.Option(help="Who connects must know it; 'auto' makes one and prints it.")
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option(help="A file that holds the token.")] = None,
+    read_token: Annotated[str | None, typer.Option(help="A second token, which may only read.")] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="Another origin whose pages may connect. Repeatable.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another host name for this server. Repeatable.")
+    ] = None,
+    public_url: Annotated[str | None, typer.Option(help="The address by which a proxy shows it.")] = None,
+    retention: Annotated[
+        int, typer.Option(min=1, help="How many events the log keeps before it is compacted.")
+    ] = 100_000,
+    max_entry_bytes: MaxEntryBytes = 16 * 2**20,
+) -> None:
+    """Watch knowledge bases, keep their index true, and tell every open view what changed."""
+    from pyrite_watch.settings import AUTO_TOKEN, Settings, check_listen, resolve_token
+
+    with helpful_errors():
+        if no_serve and open_page:
+            raise UsageError("--open needs the page that --no-serve leaves out.", "Leave one of them out.")
+        kbs, state = _named(paths, state_dir)
+        chosen = resolve_token(token, token_file, os.environ)
+        reading = resolve_token(read_token, None, {}) if read_token is not None else None
+        if not no_serve:
+            check_listen(host, chosen)
+        settings = Settings(
+            kbs=kbs,
+            state_dir=state,
+            host=host,
+            port=port,
+            read_only=read_only,
+            poll_s=poll,
+            gitignore=gitignore,
+            retention=retention,
+            max_entry_bytes=max_entry_bytes,
+            token=chosen,
+            read_token=reading,
+            allow_origins=tuple(allow_origin or ()),
+            allow_hosts=tuple(allow_host or ()),
+            public_url=public_url,
+        )
+        for name, given, made in (("Token", token, chosen), ("Read token", read_token, reading)):
+            if given == AUTO_TOKEN and made:
+                print(f"{name}: {made}", file=sys.stderr)
+
+        from pyrite_watch.cli.serve import Watch, set_up_logging
+
+        set_up_logging()
+        Watch(settings, as_json=as_json, serve=not no_serve, open_page=open_page).run()
+
+
+@app.command()
+def sync(
+    paths: Paths = None,
+    state_dir: StateDir = None,
+    gitignore: Gitignore = False,
+    max_entry_bytes: MaxEntryBytes = 16 * 2**20,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if there are problems.")] = False,
+    token: Annotated[
+        str | None, typer.Option(envvar="PYRITE_TOKEN", help="The token of the process that watches.")
+    ] = None,
+) -> None:
+    """Compare the index with the disk once, and print what changed."""
+    from pyrite_watch.cli.sync import sync_once
+    from pyrite_watch.settings import Settings
+
+    with helpful_errors():
+        kbs, state = _named(paths, state_dir)
+        settings = Settings(kbs=kbs, state_dir=state, gitignore=gitignore, max_entry_bytes=max_entry_bytes)
+        problems = sync_once(settings, token)
+    if check and problems:
+        raise typer.Exit(1)
+
+
+def _named(paths: list[str] | None, state_dir: Path | None):  # type: ignore[no-untyped-def]
+    from pyrite_watch.settings import check_state_dir, default_state_dir, resolve_kbs
+
+    kbs = resolve_kbs(paths or [], os.environ)
+    state = state_dir.expanduser().absolute() if state_dir else default_state_dir(kbs, os.environ)
+    check_state_dir(state, kbs)
+    return kbs, state
+
+
+def main() -> None:
+    """Run `pyrite`; commands that are not ours go to Pyrite where it is installed."""
+    first = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    if first is not None and first not in OUR_COMMANDS:
+        pass_on()
+    app()
+
+
+def pass_on() -> None:
+    """Hand the command line to Pyrite's own `pyrite`, if there is one; returns if there is none."""
+    import importlib.metadata
+
+    try:
+        points = importlib.metadata.distribution("pyrite").entry_points
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for point in points:
+        if point.group == "console_scripts" and point.name == "pyrite":
+            sys.exit(point.load()())
+
+
+def main_watch() -> None:
+    """Run `pyrite-watch`, which is `pyrite watch`."""
+    app(args=["watch", *sys.argv[1:]], prog_name="pyrite-watch")

@@ -1,0 +1,267 @@
+"""`pyrite watch`: run the pipeline, with or without a server, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from pyrite_watch.cli.output import JsonOutput, Output, PeopleOutput
+from pyrite_watch.errors import AddressError, PortInUseError, PyriteWatchError
+from pyrite_watch.index import queries
+from pyrite_watch.pipeline import Pipeline
+from pyrite_watch.service import KBService
+from pyrite_watch.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+GRACE_S = 2
+"""How long a stop waits for connections; with the rest of the stop it stays below 3 s."""
+
+PORTS_TO_TRY = 50
+
+
+class FailedError(PyriteWatchError):
+    """The service went down by an error of its own."""
+
+    hint = "The log above says where. Your notes are not concerned."
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the address, before anything else is done.
+
+    Raises:
+        PortInUseError, AddressError: It cannot be had.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With the protocol: else asyncio does not set TCP_NODELAY, and a GET takes 44 ms instead of 3.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except OSError as error:
+        raise AddressError(host, port, error.strerror or str(error)) from error
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Listening now: a second process must not be able to bind the same port, too.
+        listener.listen(2048)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise PortInUseError(host, port, _next_free(host, port)) from error
+        raise AddressError(host, port, getattr(error, "strerror", None) or str(error)) from error
+    return listener
+
+
+def _next_free(host: str, port: int) -> int:
+    for candidate in range(port + 1, min(port + PORTS_TO_TRY, 65536)):
+        with contextlib.suppress(AddressError, PortInUseError, OSError), socket.socket() as probe:
+            probe.bind((host, candidate))
+            return candidate
+    return 0
+
+
+def url_of(listener: socket.socket, settings: Settings) -> str:
+    """The address to open: `--public-url`, else where it listens."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host, port = settings.host, listener.getsockname()[1]
+    if host in ("", "0.0.0.0"):
+        host = "127.0.0.1"
+    elif host == "::":
+        host = "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Watch:
+    """One run of `pyrite watch`."""
+
+    def __init__(self, settings: Settings, *, as_json: bool, serve: bool, open_page: bool) -> None:
+        self._settings = settings
+        self._as_json = as_json
+        self._serve = serve
+        self._open_page = open_page
+        self._began_s = time.perf_counter()
+
+    def run(self) -> None:
+        """Watch until SIGINT or SIGTERM. A second SIGINT ends the process with 130.
+
+        Raises:
+            PyriteWatchError: It cannot start, or it went down.
+        """
+        if self._serve:
+            listener = bind(self._settings.host, self._settings.port)
+            with contextlib.closing(listener):
+                self._run(listener)
+        else:
+            self._run(None)
+
+    def _run(self, listener: socket.socket | None) -> None:
+        pipeline = Pipeline(self._settings)
+        pipeline.open()
+        try:
+            start = pipeline.store.position
+            tabs: Callable[[], int] | None = None
+            app = None
+            if listener is not None:
+                # Half a second, and only for who serves.
+                from pyrite_watch.server.app import app_of
+
+                app = app_of(pipeline)
+                live = app.state.pyrite_watch
+                tabs = lambda: live.manager.connection_count  # noqa: E731
+            output: Output = JsonOutput(sys.stdout, start) if self._as_json else PeopleOutput(tabs)
+            pipeline.listeners.append(output.told)
+            url = None if listener is None else url_of(listener, self._settings)
+            if url is not None:
+                pipeline.announce(url)
+            if app is not None and listener is not None:
+                asyncio.run(self._serve_app(app, listener, pipeline, output, url))
+            else:
+                self._watch_only(pipeline, output)
+            position = pipeline.last_position
+        finally:
+            pipeline.stop()
+        if pipeline.failure is not None:
+            raise FailedError(f"The watch went down: {pipeline.failure}") from pipeline.failure
+        output.stopped(position)
+
+    async def _serve_app(
+        self,
+        app: FastAPI,
+        listener: socket.socket,
+        pipeline: Pipeline,
+        output: Output,
+        url: str | None,
+    ) -> None:
+        import uvicorn
+
+        from pyrite_watch.server.protocol import FanoutProtocol
+        from pyrite_watch.server.tokens import hide_queries
+
+        class Server(uvicorn.Server):
+            @contextlib.contextmanager
+            def capture_signals(self) -> Iterator[None]:
+                # uvicorn raises the signal again after its shutdown, which would spoil exit 0.
+                yield
+
+        config = uvicorn.Config(
+            app,
+            ws=FanoutProtocol,
+            ws_max_size=4096,
+            # Doubles the CPU of a fan-out and costs 35 KiB a tab.
+            ws_per_message_deflate=False,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_S,
+            lifespan="on",
+        )
+        hide_queries()
+        server = Server(config)
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(setattr, server, "should_exit", True)
+
+        ready = asyncio.Event()
+        pipeline.on_ready.append(lambda: loop.call_soon_threadsafe(ready.set))
+        pipeline.on_failure.append(lambda error: stop())
+        with _signals(stop):
+            serving = loop.create_task(server.serve([listener]))
+            announcing = loop.create_task(self._announce(server, ready, pipeline, output, url))
+            bar = loop.create_task(self._show_progress(pipeline))
+            try:
+                await serving
+            finally:
+                announcing.cancel()
+                bar.cancel()
+                await asyncio.gather(announcing, bar, return_exceptions=True)
+
+    async def _announce(
+        self, server: object, ready: asyncio.Event, pipeline: Pipeline, output: Output, url: str | None
+    ) -> None:
+        await ready.wait()
+        while not getattr(server, "started", False):
+            await asyncio.sleep(0.005)
+        await asyncio.to_thread(self._say_ready, pipeline, output, url)
+        if self._open_page and url is not None:
+            await asyncio.to_thread(webbrowser.open, f"{url}/")
+
+    def _say_ready(self, pipeline: Pipeline, output: Output, url: str | None) -> None:
+        with pipeline.reader.snapshot() as snapshot:
+            kbs = KBService(pipeline).list_kbs(snapshot)
+            position = snapshot.position
+        output.ready(url, kbs, position, pipeline.mode, time.perf_counter() - self._began_s)
+
+    async def _show_progress(self, pipeline: Pipeline) -> None:
+        console = Console(stderr=True)
+        if not console.is_terminal or self._as_json:
+            return
+        while not pipeline.ready.is_set() and not pipeline.progress.total:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)  # what is done by then needs no bar
+        if pipeline.ready.is_set():
+            return
+        with _bar(console) as bar:
+            task = bar.add_task("Indexing", total=pipeline.progress.total)
+            while not pipeline.ready.is_set():
+                bar.update(task, completed=pipeline.progress.done, total=pipeline.progress.total)
+                await asyncio.sleep(0.1)
+
+    def _watch_only(self, pipeline: Pipeline, output: Output) -> None:
+        ended = threading.Event()
+        pipeline.on_ready.append(lambda: self._say_ready(pipeline, output, None))
+        pipeline.on_failure.append(lambda error: ended.set())
+        with _signals(ended.set):
+            pipeline.start()
+            # In slices: a lock that is waited for without end keeps signals out on Windows.
+            while not ended.wait(3600 if os.name == "posix" else 0.2):
+                continue
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
+    )
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a clean stop, a second SIGINT into exit 130."""
+    interrupts = 0
+
+    def handle(number: int, _: object) -> None:
+        nonlocal interrupts
+        interrupts += number == signal.SIGINT
+        if interrupts > 1:
+            # The state may be left at any point; the next start finds it as a kill leaves it.
+            os._exit(130)
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def set_up_logging() -> None:
+    """Warnings of ours and of the libraries, on stderr, a line each."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)

@@ -1,0 +1,276 @@
+"""Which paths are no entries, and by which rule.
+
+An `IgnoreRules` answers for one KB during one pass: what it read of ignore files stays as it was read. It
+decides by the path's spelling alone; what kind of file is there, and where a link leads, the scan finds out.
+
+The built-in rules come first, and no pattern re-includes what they skip. Then `.pyriteignore` decides, in
+either direction; where it is silent, the `.gitignore` files do, if asked, the deepest first. As in Git, what
+lies below an excluded folder stays excluded, whatever a pattern says of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+from pyrite_watch.model.entry import Problem
+
+IGNORE_FILE = ".pyriteignore"
+GITIGNORE_FILE = ".gitignore"
+MAX_IGNORE_BYTES = 1 << 20
+
+_HIDDEN = "hidden"
+_TEMPORARY = "temporary file of an editor or sync tool"
+# vim's probe whether a folder takes files; JetBrains, Kate, Office, Syncthing, backups of emacs and vim.
+_TEMPORARY_NAME = re.compile(
+    r"[0-9]+|#.*#|.*~|~\$.*|~syncthing~.*|.*\.(?:tmp|temp|swp|swo|swx|bak|part|crdownload)"
+    r"|.*___jb_(?:tmp|old|bak)___|.*\.md\.tmp\..*",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """One line of an ignore file."""
+
+    regex: re.Pattern[str]
+    negated: bool
+    folders_only: bool
+    line: int
+    text: str
+
+
+class _PatternFile:
+    """The patterns of one ignore file; paths are relative to its folder.
+
+    A pattern is asked about a path itself, never about what lies below it: only so does the last pattern that
+    names a path decide, as in Git. (`*.md` then `!keep/` hides keep/a.md; a spec asked once for the whole
+    path would show it.)
+    """
+
+    def __init__(self, name: str, patterns: list[_Pattern]) -> None:
+        self.name = name
+        self._patterns = tuple(reversed(patterns))
+        # One alternation says for nearly every path that no pattern names it: 3 to 10 times quicker.
+        self._any_file = _any_of(pattern for pattern in patterns if not pattern.folders_only)
+        self._any_folder = _any_of(patterns)
+
+    def decide(self, path: str, folder: bool) -> _Pattern | None:
+        """Return the pattern that decides about `path`, None where no pattern names it."""
+        prefilter = self._any_folder if folder else self._any_file
+        if prefilter is None or not prefilter.fullmatch(path):
+            return None
+        for pattern in self._patterns:
+            if (folder or not pattern.folders_only) and pattern.regex.fullmatch(path):
+                return pattern
+        return None
+
+
+class IgnoreRules:
+    """What to skip in one KB, for one pass.
+
+    `problems` grows as `.gitignore` files in sub-folders are met. Not for use from several threads at once.
+    """
+
+    def __init__(self, root: Path, nested: Collection[str], gitignore: bool) -> None:
+        self.problems: list[Problem] = []
+        self._root = root
+        self._nested = frozenset(path.removeprefix("./").rstrip("/") for path in nested)
+        self._gitignore = gitignore
+        self._own = self._read(IGNORE_FILE)
+        # Of each folder met: the .gitignore files that speak for what is in it, the deepest first, each with
+        # the length of its folder's prefix.
+        self._chains: dict[str, tuple[tuple[int, _PatternFile], ...]] = {}
+
+    def file_rule(self, path: str) -> str | None:
+        """Name the rule that skips the file `path`; None where it is wanted. Its folders are not asked."""
+        name = path.rpartition("/")[2]
+        if name.startswith("."):
+            return _HIDDEN
+        if not name.endswith(".md"):
+            return _why_not_markdown(name)
+        if name.startswith("~"):
+            if name.startswith(("~$", "~syncthing~")):
+                return _TEMPORARY
+        elif len(name) == 9 and name.lower() == "readme.md":
+            return "README"
+        if self._own is None and not self._gitignore:
+            return None
+        return self._pattern_rule(path, folder=False)
+
+    def folder_rule(self, path: str) -> str | None:
+        """Name the rule that skips the folder `path` and all below; None where it is wanted.
+
+        The folders above are not asked.
+        """
+        name = path.rpartition("/")[2]
+        if path in self._nested:
+            return "belongs to another knowledge base"
+        if name.startswith("."):
+            return _HIDDEN
+        if name == "_templates":
+            return "folder _templates"
+        if self._own is None and not self._gitignore:
+            return None
+        return self._pattern_rule(path, folder=True)
+
+    def path_rule(self, path: str, *, folder: bool = False) -> str | None:
+        """Name the first rule, from the root down, that skips `path`; for a path that comes from outside."""
+        at = path.find("/")
+        while at >= 0:
+            rule = self.folder_rule(path[:at])
+            if rule is not None:
+                return rule
+            at = path.find("/", at + 1)
+        return self.folder_rule(path) if folder else self.file_rule(path)
+
+    def _pattern_rule(self, path: str, folder: bool) -> str | None:
+        pattern = self._own.decide(path, folder) if self._own is not None else None
+        if pattern is not None:
+            assert self._own is not None
+            return _in_words(self._own, pattern)
+        if not self._gitignore:
+            return None
+        for prefix, patterns in self._chain(path.rpartition("/")[0]):
+            pattern = patterns.decide(path[prefix:], folder)
+            if pattern is not None:
+                return _in_words(patterns, pattern)
+        return None
+
+    def _chain(self, folder: str) -> tuple[tuple[int, _PatternFile], ...]:
+        known = self._chains.get(folder)
+        if known is not None:
+            return known
+        chain: tuple[tuple[int, _PatternFile], ...] = ()
+        # A loop, not recursion: a path may have 2,000 parts.
+        ends = [0] if not folder else [0, *_slashes(folder), len(folder)]
+        for end in ends:
+            above = folder[:end]
+            known = self._chains.get(above)
+            if known is None:
+                prefix = f"{above}/" if above else ""
+                own = self._read(prefix + GITIGNORE_FILE)
+                known = ((len(prefix), own), *chain) if own is not None else chain
+                self._chains[above] = known
+            chain = known
+        return chain
+
+    def _read(self, name: str) -> _PatternFile | None:
+        try:
+            data = _read_regular(self._root / name)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return None
+            reason = "a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
+            self._report(name, f"not read, so nothing is ignored by it: {reason}")
+            return None
+        except ValueError as error:
+            self._report(name, f"not read, so nothing is ignored by it: {error}")
+            return None
+        patterns = self._parse(name, data)
+        return _PatternFile(name, patterns) if patterns else None
+
+    def _parse(self, name: str, data: bytes) -> list[_Pattern]:
+        if b"\0" in data:
+            self._report(name, "not read, so nothing is ignored by it: not a text file, or not UTF-8")
+            return []
+        patterns = []
+        for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+            # A name that is not UTF-8 has the same surrogates, so such a line works; it may be a slip though.
+            line = raw.decode("utf-8", "surrogateescape")
+            try:
+                pattern = _parse_pattern(line, number)
+            except (ValueError, re.error):
+                self._report(name, "not a pattern that can be understood: the line is skipped", number)
+                continue
+            if pattern is not None:
+                patterns.append(pattern)
+                if not line.isascii() and _has_surrogate(line):
+                    self._report(name, "the line is not UTF-8", number)
+        return patterns
+
+    def _report(self, path: str, message: str, line: int | None = None) -> None:
+        self.problems.append(Problem(path, "ignore_file", message, line))
+
+
+def read_ignore_rules(root: Path, *, nested: Collection[str] = (), gitignore: bool = False) -> IgnoreRules:
+    """Read a KB's `.pyriteignore`. Never raises: what is wrong with it is in `problems`.
+
+    Args:
+        root: The KB's folder.
+        nested: Folders below it, relative, that are other named KBs.
+        gitignore: Also follow the `.gitignore` files in and below `root`, read as their folders are met.
+    """
+    return IgnoreRules(root, nested, gitignore)
+
+
+def _parse_pattern(line: str, number: int) -> _Pattern | None:
+    text = line.rstrip("\r")
+    # As Git: trailing blanks go, unless the last is escaped.
+    text = text if text.endswith("\\ ") else text.rstrip(" \t")
+    if not text or text.startswith("#"):
+        return None
+    negated = text.startswith("!")
+    core = text.removeprefix("!")
+    folders_only = core.endswith("/")
+    core = core.removesuffix("/")
+    if not core:
+        return None
+    # The slash is taken off because with it the expression would match what is in the folder, not the folder.
+    source, _ = GitIgnoreSpecPattern.pattern_to_regex("!" + core if negated else core)
+    if source is None:
+        return None
+    # pathspec's group marks a match of a folder above; then only the whole path counts. Without a group the
+    # expression ends early and means all that follows.
+    unnamed = re.sub(r"\(\?P<\w+>", "(?:", source)
+    if unnamed == source:
+        unnamed = source + ".*" if source.startswith("^") else ".*"
+    return _Pattern(re.compile(unnamed, re.DOTALL), negated, folders_only, number, text)
+
+
+def _any_of(patterns: Iterable[_Pattern]) -> re.Pattern[str] | None:
+    sources = [f"(?:{pattern.regex.pattern})" for pattern in patterns]
+    return re.compile("|".join(sources), re.DOTALL) if sources else None
+
+
+def _in_words(file: _PatternFile, pattern: _Pattern) -> str | None:
+    return None if pattern.negated else f"{file.name} line {pattern.line}: {pattern.text}"
+
+
+def _why_not_markdown(name: str) -> str:
+    if _TEMPORARY_NAME.fullmatch(name):
+        return _TEMPORARY
+    return "README" if name.lower() == "readme.md" else "not a .md file"
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\udc80" <= char <= "\udcff" for char in text)
+
+
+def _slashes(path: str) -> list[int]:
+    return [at for at, char in enumerate(path) if char == "/"]
+
+
+def _read_regular(path: Path) -> bytes:
+    """Read a small regular file; never blocks on a FIFO, never follows a link (nor does Git)."""
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags)
+    try:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
+            raise ValueError("not a regular file")
+        if info.st_size > MAX_IGNORE_BYTES:
+            raise ValueError(f"over {MAX_IGNORE_BYTES >> 20} MiB")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_IGNORE_BYTES)
+    finally:
+        os.close(descriptor)

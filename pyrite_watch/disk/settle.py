@@ -1,0 +1,133 @@
+"""Which dirty paths are to be looked at, and when. Pure: the caller says what time it is.
+
+A path is due at once. The pass that looks at it may put it back: a file that is missing, empty,
+unfinished or still open for writing gets a moment to become what its writer means it to be.
+Times are seconds of any clock that does not go backwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pyrite_watch.model.change import Origin
+from pyrite_watch.model.kb import KbName
+
+RECHECK_S = 0.02
+"""How often an unfinished file is looked at again: its closing is not always notified."""
+
+MISSING_MAX_S = 2.0
+"""How long a stream of deletions may hold back those that came first, so that they are one batch,
+and so that a root that is being deleted is seen to be gone before its files are told as deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirtyPath:
+    """A hint that a path may differ: since when, by whom, and when it is to be looked at.
+
+    `is_folder_look` marks the second look at a folder, which does not order another.
+    """
+
+    kb_name: KbName
+    path: str
+    origin: Origin
+    since_s: float
+    due_s: float
+    missing_since_s: float | None = None
+    is_folder_look: bool = False
+
+
+Key = tuple[str, str]
+
+
+class Settler:
+    """The set of dirty paths. One thread uses it.
+
+    Args:
+        settle_s: How long a missing file may take to come back.
+        incomplete_s: How long an unfinished file may take to be finished.
+    """
+
+    def __init__(self, settle_s: float, incomplete_s: float) -> None:
+        self.settle_s = settle_s
+        self.incomplete_s = incomplete_s
+        self._dirty: dict[Key, DirtyPath] = {}
+        self._looks: list[DirtyPath] = []
+
+    def __len__(self) -> int:
+        return len(self._dirty)
+
+    def add(self, kb_name: KbName, path: str, origin: Origin, now_s: float) -> None:
+        """Take a hint. A path that waits already is looked at again at once; `disk` outranks `sweep`."""
+        key = (kb_name, path)
+        known = self._dirty.get(key)
+        if known is None:
+            self._dirty[key] = DirtyPath(kb_name, path, origin, now_s, now_s)
+        else:
+            first = "disk" if "disk" in (origin, known.origin) else known.origin
+            self._dirty[key] = replace(known, origin=first, due_s=now_s)
+
+    def look_again(self, kb_name: KbName, folder: str, now_s: float, delays_s: tuple[float, ...]) -> None:
+        """Order later looks at a folder: what is made right after it is not always notified."""
+        self._looks.extend(
+            DirtyPath(kb_name, folder, "disk", now_s, now_s + delay_s, is_folder_look=True)
+            for delay_s in delays_s
+        )
+
+    def take_due(self, now_s: float) -> list[DirtyPath]:
+        """Take out every path that is to be looked at now."""
+        due = [dirty for dirty in self._dirty.values() if dirty.due_s <= now_s]
+        for dirty in due:
+            del self._dirty[dirty.kb_name, dirty.path]
+        looks = [look for look in self._looks if look.due_s <= now_s]
+        if looks:
+            self._looks = [look for look in self._looks if look.due_s > now_s]
+        return due + looks
+
+    def put_back(self, dirty: DirtyPath, due_s: float | None = None) -> None:
+        """Keep a path for later (`due_s`), or for the next turn as it was, after a failure."""
+        later = dirty if due_s is None else replace(dirty, due_s=due_s)
+        if later.is_folder_look:
+            self._looks.append(later)
+        else:
+            self._dirty.setdefault((later.kb_name, later.path), later)
+
+    def wait_missing(self, missing: list[DirtyPath], now_s: float) -> list[DirtyPath]:
+        """Put back the missing paths of one KB whose time is not over; return the others.
+
+        As long as more of them go missing they wait together, at most `MISSING_MAX_S`.
+        """
+        missing = [
+            dirty if dirty.missing_since_s is not None else replace(dirty, missing_since_s=now_s)
+            for dirty in missing
+        ]
+        kbs = {dirty.kb_name for dirty in missing}
+        waiting = (dirty for dirty in self._dirty.values() if dirty.kb_name in kbs)
+        times = [dirty.missing_since_s for dirty in (*missing, *waiting)]
+        newest = max((since_s for since_s in times if since_s is not None), default=now_s)
+        over = []
+        for dirty in missing:
+            since = now_s if dirty.missing_since_s is None else dirty.missing_since_s
+            due_s = min(newest + self.settle_s, since + MISSING_MAX_S)
+            if due_s <= now_s:
+                over.append(dirty)
+            else:
+                self.put_back(dirty, due_s)
+        return over
+
+    def wait_incomplete(self, dirty: DirtyPath, now_s: float, changed_ago_s: float) -> bool:
+        """Put back an unfinished file, unless its time is over; tell whether it waits.
+
+        `changed_ago_s` is the age of its last change: one that was left like this long ago is not
+        being written.
+        """
+        deadline = min(dirty.since_s + self.incomplete_s, now_s + max(0.0, self.incomplete_s - changed_ago_s))
+        if now_s >= deadline:
+            return False
+        self.put_back(dirty, min(now_s + RECHECK_S, deadline))
+        return True
+
+    def next_due_s(self) -> float | None:
+        """When the next path is due; None where nothing waits."""
+        times = [dirty.due_s for dirty in self._dirty.values()]
+        times += [look.due_s for look in self._looks]
+        return min(times, default=None)

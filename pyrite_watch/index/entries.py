@@ -1,0 +1,142 @@
+"""Write entry rows, with their links and full text: the derived part of a batch."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from pyrite_watch.index.reconcile import EntryWrite
+from pyrite_watch.model.entry import EntryContent, EntryId
+
+
+def iso_time(timestamp_s: float) -> str:
+    """A point in time as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(timestamp_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _mtime(write: EntryWrite) -> str:
+    try:
+        return iso_time(write.mtime_ns / 1e9)
+    except (OverflowError, ValueError, OSError):
+        return iso_time(0)  # a file system may hold any number there
+
+
+def json_text(value: object) -> str:
+    """Compact JSON, not escaped beyond what JSON needs."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def apply_entries(
+    connection: sqlite3.Connection,
+    kb_id: int,
+    kb_name: str,
+    writes: Mapping[EntryId, EntryWrite | None],
+    known: Iterable[EntryId],
+) -> None:
+    """Write entry rows inside the open transaction.
+
+    Args:
+        writes: By id; None deletes. `content` None changes only path and revision.
+        known: The ids among them that have a row.
+    """
+    known = set(known)
+    fresh: list[tuple[EntryId, EntryWrite]] = []
+    for entry_id, write in writes.items():
+        if entry_id not in known:
+            if write is not None and write.content is not None:
+                fresh.append((entry_id, write))
+        elif write is None:
+            _delete(connection, kb_id, entry_id)
+        elif write.content is None:
+            connection.execute(
+                "UPDATE entry SET path = ?, revision = ? WHERE kb_id = ? AND entry_id = ?",
+                (write.path, write.revision, kb_id, entry_id),
+            )
+        else:
+            _update(connection, kb_id, kb_name, entry_id, write, write.content)
+    if fresh:
+        _insert(connection, kb_id, kb_name, fresh)
+
+
+def _columns(write: EntryWrite, content: EntryContent, created_at: str | None) -> tuple[object, ...]:
+    changed = _mtime(write)
+    return (
+        write.path,
+        write.revision,
+        content.title,
+        content.entry_type,
+        content.body,
+        content.summary,
+        content.importance,
+        content.status,
+        content.date,
+        json_text(content.tags),
+        json_text(content.metadata),
+        content.created_at or created_at or changed,
+        content.updated_at or changed,
+    )
+
+
+def _insert(
+    connection: sqlite3.Connection, kb_id: int, kb_name: str, fresh: list[tuple[EntryId, EntryWrite]]
+) -> None:
+    first = connection.execute("SELECT coalesce(max(row), 0) + 1 FROM entry").fetchone()[0]
+    rows, texts, links = [], [], []
+    for row, (entry_id, write) in enumerate(fresh, first):
+        content = write.content
+        assert content is not None
+        columns = _columns(write, content, None)
+        rows.append((row, kb_id, entry_id, *columns))
+        texts.append((row, content.title, content.body, columns[9]))
+        links.extend(_links(row, kb_name, content))
+    connection.executemany("INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+    connection.executemany("INSERT INTO entry_text (rowid, title, body, tags) VALUES (?, ?, ?, ?)", texts)
+    connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", links)
+
+
+def _links(row: int, kb_name: str, content: EntryContent) -> list[tuple[int, int, str, str]]:
+    return [(row, number, link.kb_name or kb_name, link.target) for number, link in enumerate(content.links)]
+
+
+def _forget_text(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId) -> tuple[int, str]:
+    row, title, body, tags, created_at = connection.execute(
+        "SELECT row, title, body, tags, created_at FROM entry WHERE kb_id = ? AND entry_id = ?",
+        (kb_id, entry_id),
+    ).fetchone()
+    # An external-content index is told the old text, and must be told exactly that.
+    connection.execute(
+        "INSERT INTO entry_text (entry_text, rowid, title, body, tags) VALUES ('delete', ?, ?, ?, ?)",
+        (row, title, body, tags),
+    )
+    connection.execute("DELETE FROM link WHERE source = ?", (row,))
+    return row, created_at
+
+
+def _update(
+    connection: sqlite3.Connection,
+    kb_id: int,
+    kb_name: str,
+    entry_id: EntryId,
+    write: EntryWrite,
+    content: EntryContent,
+) -> None:
+    row, created_at = _forget_text(connection, kb_id, entry_id)
+    columns = _columns(write, content, created_at)
+    connection.execute(
+        "UPDATE entry SET path = ?, revision = ?, title = ?, entry_type = ?, body = ?, summary = ?,"
+        " importance = ?, status = ?, date = ?, tags = ?, metadata = ?, created_at = ?, updated_at = ?"
+        " WHERE row = ?",
+        (*columns, row),
+    )
+    connection.execute(
+        "INSERT INTO entry_text (rowid, title, body, tags) VALUES (?, ?, ?, ?)",
+        (row, content.title, content.body, columns[9]),
+    )
+    connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", _links(row, kb_name, content))
+
+
+def _delete(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId) -> None:
+    row, _ = _forget_text(connection, kb_id, entry_id)
+    connection.execute("DELETE FROM entry WHERE row = ?", (row,))

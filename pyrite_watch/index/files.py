@@ -1,0 +1,223 @@
+"""Rows about KBs, files and problems: loading and applying them. Entries are in `entries.py`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pyrite_watch.index.owners import FileRecord
+from pyrite_watch.model.entry import EntryId, FileState, Problem
+
+ProblemScope = Literal["file", "scan", "kb"]
+"""Who finds a problem and may clear it: reading one file, walking a folder, looking at the KB."""
+
+# SQLite takes 250,000 parameters here, but only 999 in older builds.
+_MAX_PARAMETERS = 900
+
+_COLUMNS = (
+    "f.path, f.mtime_ns, f.ctime_ns, f.size, f.inode, f.device, f.revision, f.entry_id, f.claim,"
+    " f.explicit, f.form, e.revision"
+)
+_FROM = "FROM file f LEFT JOIN entry e ON e.kb_id = f.kb_id AND e.entry_id = f.entry_id"
+
+
+@dataclass(frozen=True, slots=True)
+class KbRow:
+    """A KB as the index knows it; `device`, `inode` are of its root when it was last available."""
+
+    kb_id: int
+    name: str
+    active: bool
+    indexed: bool
+    available: bool
+    device: int | None
+    inode: int | None
+
+
+def load_kb_rows(connection: sqlite3.Connection) -> dict[str, KbRow]:
+    """Load every KB that this state has ever held, by name."""
+    rows = connection.execute("SELECT kb_id, name, active, indexed, available, device, inode FROM kb")
+    return {row[1]: KbRow(row[0], row[1], bool(row[2]), bool(row[3]), bool(row[4]), *row[5:]) for row in rows}
+
+
+def _record(row: tuple[object, ...]) -> FileRecord:
+    state = None if row[1] is None else FileState(*row[1:6])  # type: ignore[arg-type]
+    return FileRecord(row[0], state, row[6], row[7], row[8], bool(row[9]), row[10], row[11])  # type: ignore[arg-type]
+
+
+def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    for value in values:
+        chunk.append(value)
+        if len(chunk) == _MAX_PARAMETERS:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _load_where(
+    connection: sqlite3.Connection, kb_id: int, column: str, values: Iterable[str], extra: str = ""
+) -> Iterator[FileRecord]:
+    for chunk in _chunks(values):
+        marks = ", ".join("?" * len(chunk))
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} {_FROM} WHERE f.kb_id = ? AND f.{column} IN ({marks}){extra}", (kb_id, *chunk)
+        )
+        yield from map(_record, rows)
+
+
+def load_records(connection: sqlite3.Connection, kb_id: int, paths: Iterable[str]) -> dict[str, FileRecord]:
+    """Load the records of the given paths, as far as there are any."""
+    return {record.path: record for record in _load_where(connection, kb_id, "path", paths)}
+
+
+def load_owners(
+    connection: sqlite3.Connection, kb_id: int, ids: Iterable[EntryId]
+) -> dict[EntryId, FileRecord]:
+    """Load the records of the files that own the given ids."""
+    found = _load_where(connection, kb_id, "entry_id", ids)
+    return {record.entry_id: record for record in found if record.entry_id is not None}
+
+
+def load_waiting_paths(connection: sqlite3.Connection, kb_id: int, ids: Iterable[EntryId]) -> list[str]:
+    """Load the paths of the files that would take over one of the ids."""
+    found = _load_where(connection, kb_id, "claim", ids, " AND f.entry_id IS NULL")
+    return sorted(record.path for record in found)
+
+
+def load_paths_below(connection: sqlite3.Connection, kb_id: int, folder: str) -> list[str]:
+    """Load the paths below a folder; below the root where it is empty."""
+    if not folder:
+        rows = connection.execute("SELECT path FROM file WHERE kb_id = ? ORDER BY path", (kb_id,))
+    else:
+        # "0" is the character after "/": the range is exactly what begins with the folder's path.
+        rows = connection.execute(
+            "SELECT path FROM file WHERE kb_id = ? AND path > ? AND path < ? ORDER BY path",
+            (kb_id, f"{folder}/", f"{folder}0"),
+        )
+    return [row[0] for row in rows]
+
+
+def load_states(connection: sqlite3.Connection, kb_id: int) -> dict[str, FileState | None]:
+    """Load the remembered state of every file of a KB, for a sweep."""
+    rows = connection.execute(
+        "SELECT path, mtime_ns, ctime_ns, size, inode, device FROM file WHERE kb_id = ?", (kb_id,)
+    )
+    return {row[0]: None if row[1] is None else FileState(*row[1:]) for row in rows}
+
+
+def apply_files(connection: sqlite3.Connection, kb_id: int, files: Mapping[str, FileRecord | None]) -> None:
+    """Write file rows inside the open transaction."""
+    # All go first: two files that swap their ids would each be in the other's way.
+    connection.executemany("DELETE FROM file WHERE kb_id = ? AND path = ?", [(kb_id, path) for path in files])
+    connection.executemany(
+        "INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                kb_id,
+                record.path,
+                *_state_columns(record.state),
+                record.revision,
+                record.entry_id,
+                record.claim,
+                record.explicit,
+                record.form,
+            )
+            for record in files.values()
+            if record is not None
+        ],
+    )
+
+
+def _state_columns(state: FileState | None) -> tuple[int | None, ...]:
+    if state is None:
+        return (None,) * 5
+    # Device numbers of some file systems are unsigned 64-bit; SQLite's integers are signed.
+    return (state.mtime_ns, state.ctime_ns, state.size, _signed(state.inode), _signed(state.device))
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def signed_state(state: FileState) -> FileState:
+    """Give the state as it comes back from SQLite, so that the two compare equal."""
+    if state.inode < 1 << 63 and state.device < 1 << 63:
+        return state
+    return FileState(state.mtime_ns, state.ctime_ns, state.size, _signed(state.inode), _signed(state.device))
+
+
+def apply_problems(
+    connection: sqlite3.Connection,
+    kb_id: int,
+    scope: ProblemScope,
+    problems: Mapping[str, Sequence[Problem]],
+    ts: str,
+) -> tuple[list[Problem], list[str]]:
+    """Replace the problems of the given paths in one scope; return the new ones, and the paths mended.
+
+    A problem that stays keeps its `since`.
+    """
+    new: list[Problem] = []
+    mended: list[str] = []
+    known: dict[str, dict[str, tuple[str, int | None, str]]] = {}
+    for chunk in _chunks(problems):
+        marks = ", ".join("?" * len(chunk))
+        for path, kind, message, line, since in connection.execute(
+            "SELECT path, kind, message, line, since FROM problem"
+            f" WHERE kb_id = ? AND scope = ? AND path IN ({marks})",
+            (kb_id, scope, *chunk),
+        ):
+            known.setdefault(path, {})[kind] = (message, line, since)
+    for path, now in problems.items():
+        before = known.get(path, {})
+        wanted = {problem.kind: (problem.message, problem.line) for problem in now}
+        if wanted == {kind: row[:2] for kind, row in before.items()}:
+            continue
+        new += [
+            problem
+            for problem in now
+            if problem.kind not in before or before[problem.kind][:2] != (problem.message, problem.line)
+        ]
+        if not now:
+            mended.append(path)
+        connection.execute(
+            "DELETE FROM problem WHERE kb_id = ? AND scope = ? AND path = ?", (kb_id, scope, path)
+        )
+        connection.executemany(
+            "INSERT OR REPLACE INTO problem VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (kb_id, path, kind, scope, message, line, before[kind][2] if kind in before else ts)
+                for kind, (message, line) in wanted.items()
+            ],
+        )
+    return new, mended
+
+
+def load_problem_paths(
+    connection: sqlite3.Connection, kb_id: int, scope: ProblemScope, folder: str = ""
+) -> list[str]:
+    """Load the paths with a problem of that scope, at or below a folder (all where it is empty)."""
+    rows = connection.execute(
+        "SELECT DISTINCT path FROM problem WHERE kb_id = ? AND scope = ?"
+        " AND (? = '' OR path = ? OR (path > ? AND path < ?))",
+        (kb_id, scope, folder, folder, f"{folder}/", f"{folder}0"),
+    )
+    return [row[0] for row in rows]
+
+
+def count_problems(connection: sqlite3.Connection, kb_id: int) -> int:
+    """Count the KB's problems as they are now."""
+    row = connection.execute("SELECT count(*) FROM problem WHERE kb_id = ?", (kb_id,)).fetchone()
+    return int(row[0])
+
+
+def paths_of(problems: Iterable[Problem], known: Collection[str]) -> dict[str, tuple[Problem, ...]]:
+    """Group problems by path, with an empty group for each known path that has none any more."""
+    grouped: dict[str, tuple[Problem, ...]] = dict.fromkeys(known, ())
+    for problem in problems:
+        grouped[problem.path] = (*grouped.get(problem.path, ()), problem)
+    return grouped

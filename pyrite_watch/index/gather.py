@@ -1,0 +1,271 @@
+"""Turn dirty paths into views: look at the disk, load what is known, and leave out what must wait.
+
+A hint names a path, not what happened to it. So a folder is walked, a name that is gone may have
+been a folder, and a file that claims an id is looked at together with the file that owns it.
+Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pyrite_watch.disk.ignore import IgnoreRules
+from pyrite_watch.disk.parse import parse_entry, revision_of
+from pyrite_watch.disk.read import Folder, RawFile, Unreadable, read_file, read_status
+from pyrite_watch.disk.scan import scan_tree
+from pyrite_watch.disk.settle import DirtyPath, Settler
+from pyrite_watch.index import files
+from pyrite_watch.index.owners import EMPTY_REVISION, FileOnDisk, FileRecord, KbView, claim_of, path_id
+from pyrite_watch.index.reconcile import judge
+from pyrite_watch.model.change import Origin
+from pyrite_watch.model.entry import EntryId, FileState, ParsedFile, Problem, Revision
+from pyrite_watch.model.kb import KbName
+
+MAX_BATCH_PATHS = 10_000
+MAX_BATCH_BYTES = 64 << 20
+"""Bounds of one transaction, and so of the memory that a storm takes."""
+
+FOLDER_LOOKS_S = (0.06, 0.4)
+"""Race: watchfiles names a new folder before it watches it (1.3.0), so what is written at once is
+never named: a folder is walked again after these times."""
+
+_NEVER_READ = Revision("")
+
+
+@dataclass(slots=True)
+class KbGather:
+    """One KB's part of a pass, while it is gathered."""
+
+    kb_name: KbName
+    kb_id: int
+    root: Path
+    rules: IgnoreRules
+    fresh: bool
+    disk: dict[str, FileOnDisk | None] = field(default_factory=dict)
+    indexed: dict[str, FileRecord] = field(default_factory=dict)
+    owners: dict[EntryId, FileRecord] = field(default_factory=dict)
+    missing: dict[str, DirtyPath] = field(default_factory=dict)
+    scan_problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    changed_at_s: float = 0.0
+    read_bytes: int = 0
+
+    def view(self) -> KbView:
+        """What `plan_kb` decides upon."""
+        return KbView(self.kb_name, self.indexed, self.disk, self.owners, self.fresh)
+
+
+class Gatherer:
+    """Gathers one pass. `settler` None means that nothing waits: a first index, or a `sync`."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, settler: Settler | None, max_entry_bytes: int, now_s: float
+    ) -> None:
+        self._connection = connection
+        self._settler = settler
+        self._max_entry_bytes = max_entry_bytes
+        self._now_s = now_s
+
+    def gather(self, kb: KbGather, dirty: Iterable[DirtyPath]) -> list[DirtyPath]:
+        """Look at the dirty paths of one KB; return those for which the batch has no room."""
+        candidates: dict[str, DirtyPath] = {}
+        for path in dirty:
+            self._expand(kb, path, candidates)
+        kb.indexed.update(files.load_records(self._connection, kb.kb_id, candidates))
+        rest: list[DirtyPath] = []
+        for path in sorted(candidates):
+            if len(kb.disk) >= MAX_BATCH_PATHS or kb.read_bytes >= MAX_BATCH_BYTES:
+                rest.append(candidates[path])
+            else:
+                self._look(kb, candidates[path])
+        return rest
+
+    def settle_missing(self, kbs: Collection[KbGather]) -> None:
+        """Decide which missing files are gone: those that a new file explains, and the overdue."""
+        came = {file.revision for kb in kbs for file in kb.disk.values() if file is not None}
+        for kb in kbs:
+            ids = {file.content.explicit_id for file in kb.disk.values() if file is not None and file.content}
+            gone, unexplained = [], []
+            for path, dirty in kb.missing.items():
+                record = kb.indexed[path]
+                explained = record.entry_id is not None and (
+                    record.entry_id in ids or record.revision in came or record.good_revision in came
+                )
+                (gone if explained or self._settler is None else unexplained).append(dirty)
+            if self._settler is not None:
+                gone += self._settler.wait_missing(unexplained, self._now_s)
+            for dirty in gone:
+                kb.disk[dirty.path] = None
+            kb.missing.clear()
+
+    def close(self, kb: KbGather) -> None:
+        """Look at every other file that the batch concerns: owners of claimed ids, and heirs."""
+        asked: set[EntryId] = set()
+        freed: set[EntryId] = set()
+        while True:
+            ids = _claimed_ids(kb) - asked
+            more_freed = _freed_ids(kb) - freed
+            if not ids and not more_freed:
+                return
+            asked |= ids
+            freed |= more_freed
+            owners = files.load_owners(self._connection, kb.kb_id, ids)
+            outside = {entry_id: record for entry_id, record in owners.items() if record.path not in kb.disk}
+            kb.owners.update(outside)
+            paths = [record.path for record in outside.values() if self._concerns(kb, record)]
+            for path in files.load_waiting_paths(self._connection, kb.kb_id, more_freed):
+                file = kb.disk.get(path)
+                if path not in kb.disk or (file is not None and file.parsed is None):
+                    paths.append(path)
+            kb.indexed.update(files.load_records(self._connection, kb.kb_id, paths))
+            for path in paths:
+                self._look_closely(kb, path)
+
+    def _expand(self, kb: KbGather, dirty: DirtyPath, candidates: dict[str, DirtyPath]) -> None:
+        path = dirty.path
+
+        def add(name: str) -> None:
+            candidates.setdefault(name, replace(dirty, path=name, is_folder_look=False))
+
+        excluded = path != "" and kb.rules.path_rule(path) is not None
+        looked = None if excluded else (read_status(kb.root, path) if path else Folder())
+        if isinstance(looked, Folder):
+            for below in self.differing(kb, path):
+                add(below)
+            if self._settler is not None and path and not dirty.is_folder_look:
+                self._settler.look_again(kb.kb_name, path, self._now_s, FOLDER_LOOKS_S)
+            return
+        if path.endswith(".md"):
+            add(path)
+        elif isinstance(looked, Unreadable):
+            kb.scan_problems[path] = (looked.problem,)
+            return
+        # What was a folder may be gone, or hidden by a new rule, or a file now.
+        for below in files.load_paths_below(self._connection, kb.kb_id, path):
+            add(below)
+
+    def differing(self, kb: KbGather, folder: str) -> list[str]:
+        """Walk a folder ("" is the root) and list what is not as the index remembers it."""
+        scan = scan_tree(kb.root, kb.rules, folder)
+        known = set(files.load_problem_paths(self._connection, kb.kb_id, "scan", folder))
+        found = scan.problems if folder else [*scan.problems, *kb.rules.problems]
+        kb.scan_problems.update(files.paths_of(found, known))
+        states = self._known_states(kb, folder, scan.files)
+        differing = [
+            path
+            for path, state in scan.files.items()
+            if path not in states or states[path] != files.signed_state(state)
+        ]
+        differing += [path for path in states if path not in scan.files and not scan.hides(path)]
+        return sorted(differing)
+
+    def _known_states(self, kb: KbGather, folder: str, found: Collection[str]) -> dict[str, FileState | None]:
+        if not folder:
+            return files.load_states(self._connection, kb.kb_id)
+        paths = {*files.load_paths_below(self._connection, kb.kb_id, folder), *found}
+        if folder.endswith(".md"):
+            paths.add(folder)  # the folder has taken the place of a file
+        records = files.load_records(self._connection, kb.kb_id, paths)
+        return {path: record.state for path, record in records.items()}
+
+    def _look(self, kb: KbGather, dirty: DirtyPath) -> None:
+        path = dirty.path
+        record = kb.indexed.get(path)
+        kb.origins[path] = dirty.origin
+        if kb.rules.path_rule(path) is not None:
+            # Hidden by a rule: there is nothing to wait for.
+            self._forget(kb, path, record)
+            return
+        raw = read_file(kb.root, path, self._max_entry_bytes)
+        if raw is None or isinstance(raw, Folder):
+            if record is not None:
+                kb.missing[path] = dirty
+            else:
+                self._forget(kb, path, record)
+            return
+        file = _file_on_disk(kb, path, record, raw)
+        if self._settler is not None and _is_incomplete(file, raw) and file.state is not None:
+            age_s = time.time() - file.state.ctime_ns / 1e9
+            if self._settler.wait_incomplete(dirty, self._now_s, max(0.0, age_s)):
+                return
+        kb.disk[path] = file
+        if file.state is not None:
+            kb.changed_at_s = max(kb.changed_at_s, file.state.ctime_ns / 1e9)
+
+    def _forget(self, kb: KbGather, path: str, record: FileRecord | None) -> None:
+        if record is not None or files.load_problem_paths(self._connection, kb.kb_id, "file", path):
+            kb.disk[path] = None
+
+    def _look_closely(self, kb: KbGather, path: str) -> None:
+        """Read and parse, whatever its state says; nothing waits."""
+        raw = read_file(kb.root, path, self._max_entry_bytes)
+        if raw is None or isinstance(raw, Folder):
+            kb.disk[path] = None
+        else:
+            kb.disk[path] = _file_on_disk(kb, path, kb.indexed.get(path), raw, closely=True)
+
+    def _concerns(self, kb: KbGather, owner: FileRecord) -> bool:
+        if kb.fresh and not owner.explicit:
+            return True  # without history an explicit id goes before a derived one
+        looked = read_status(kb.root, owner.path)
+        if looked is None or isinstance(looked, Folder):
+            return True
+        return isinstance(looked, FileState) and owner.state != files.signed_state(looked)
+
+
+def _file_on_disk(
+    kb: KbGather, path: str, record: FileRecord | None, raw: RawFile | Unreadable, closely: bool = False
+) -> FileOnDisk:
+    if isinstance(raw, Unreadable):
+        state = None if raw.state is None else files.signed_state(raw.state)
+        return FileOnDisk(path, state, _NEVER_READ, ParsedFile(None, (raw.problem,)))
+    state = files.signed_state(raw.state)
+    revision = revision_of(raw.data)
+    if record is not None and revision == record.revision and not closely:
+        return FileOnDisk(path, state, revision, None, raw.racy)
+    kb.read_bytes += len(raw.data)
+    return judge(FileOnDisk(path, state, revision, parse_entry(raw.data, path), raw.racy), record)
+
+
+def _is_incomplete(file: FileOnDisk, raw: RawFile | Unreadable) -> bool:
+    if file.parsed is None or isinstance(raw, Unreadable):
+        return False
+    content = file.content
+    return (
+        raw.open_for_writing or content is None or content.form == "open" or file.revision == EMPTY_REVISION
+    )
+
+
+def _claimed_ids(kb: KbGather) -> set[EntryId]:
+    """The ids that files of the batch ask for and do not have."""
+    ids: set[EntryId] = set()
+    for path, file in kb.disk.items():
+        content = file.content if file is not None else None
+        if content is None:
+            continue
+        _, claim = claim_of(content)
+        record = kb.indexed.get(path)
+        if record is not None and record.entry_id == claim and not kb.fresh:
+            continue
+        ids.add(claim)
+        if content.explicit_id is None:
+            ids.add(path_id(path))
+    return ids
+
+
+def _freed_ids(kb: KbGather) -> set[EntryId]:
+    """The ids that files of the batch may give up."""
+    ids: set[EntryId] = set()
+    for path, record in kb.indexed.items():
+        if record.entry_id is None or path not in kb.disk:
+            continue
+        file = kb.disk[path]
+        if file is None or (
+            file.content is not None and claim_of(file.content) != (record.explicit, record.claim)
+        ):
+            ids.add(record.entry_id)
+    return ids

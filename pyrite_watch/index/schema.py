@@ -1,0 +1,220 @@
+"""The index's tables, how a state is opened, and how it is brought up to date.
+
+One SQLite file holds the entries, the file states, the problems and the event log, so that one
+transaction changes them together. `user_version` is the schema's number. A migration keeps the
+log, the file states, the id owners and the last good versions; full text and links can be built
+anew from the entries.
+
+Not guaranteed: durability of the last transactions in a power cut (WAL, `synchronous=NORMAL`).
+`log.begin_run` makes that harmless.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from pyrite_watch.errors import StateDamagedError, StateNewerError
+
+DATABASE = "index.sqlite"
+APPLICATION_ID = 0x50795721
+"""Marks the file as ours ("PyW!")."""
+
+_TABLES_1 = """
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE kb (
+    kb_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    active INTEGER NOT NULL DEFAULT 1,     -- named at the last start
+    indexed INTEGER NOT NULL DEFAULT 0,    -- its first pass was committed
+    available INTEGER NOT NULL DEFAULT 1,
+    device INTEGER,
+    inode INTEGER,
+    last_indexed TEXT
+);
+
+-- One row a file that has the name of an entry, whether it is one or a problem.
+-- entry_id is the id that the file owns; NULL where another file owns it or it never parsed.
+CREATE TABLE file (
+    kb_id INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    mtime_ns INTEGER, ctime_ns INTEGER, size INTEGER, inode INTEGER, device INTEGER,
+    revision TEXT NOT NULL,
+    entry_id TEXT,
+    claim TEXT,
+    explicit INTEGER NOT NULL,
+    form TEXT NOT NULL,
+    PRIMARY KEY (kb_id, path)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX file_owner ON file (kb_id, entry_id) WHERE entry_id IS NOT NULL;
+CREATE INDEX file_waiting ON file (kb_id, claim) WHERE entry_id IS NULL;
+
+CREATE TABLE entry (
+    row INTEGER PRIMARY KEY,
+    kb_id INTEGER NOT NULL,
+    entry_id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    title TEXT NOT NULL,
+    entry_type TEXT NOT NULL,
+    body TEXT NOT NULL,
+    summary TEXT,
+    importance INTEGER,
+    status TEXT,
+    date TEXT,
+    tags TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    created_at TEXT,
+    updated_at TEXT NOT NULL
+);
+CREATE UNIQUE INDEX entry_key ON entry (kb_id, entry_id);
+CREATE INDEX entry_recent ON entry (updated_at);
+
+CREATE TABLE problem (
+    kb_id INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    scope TEXT NOT NULL,                   -- 'file', 'scan' or 'kb': who may clear it
+    message TEXT NOT NULL,
+    line INTEGER,
+    since TEXT NOT NULL,
+    PRIMARY KEY (kb_id, path, kind)
+) WITHOUT ROWID;
+
+CREATE TABLE link (
+    source INTEGER NOT NULL,               -- entry.row
+    position INTEGER NOT NULL,
+    kb_name TEXT NOT NULL,
+    target TEXT NOT NULL,
+    PRIMARY KEY (source, position)
+) WITHOUT ROWID;
+CREATE INDEX link_target ON link (target, kb_name);
+
+CREATE VIRTUAL TABLE entry_text USING fts5 (
+    title, body, tags,
+    content = 'entry', content_rowid = 'row',
+    tokenize = 'unicode61 remove_diacritics 2'
+);
+-- Measured: a larger hash table in memory makes a first index a fifth faster (default 1 MiB).
+INSERT INTO entry_text (entry_text, rank) VALUES ('hashsize', 8388608);
+
+CREATE TABLE event (
+    offset INTEGER PRIMARY KEY,
+    type TEXT NOT NULL,
+    kb_name TEXT NOT NULL,
+    entry_id TEXT NOT NULL,
+    message TEXT NOT NULL
+);
+"""
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for statement in _statements(_TABLES_1):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _statements(script: str) -> list[str]:
+    # executescript() would commit first; a migration must be one transaction.
+    statements, part = [], ""
+    for line in script.splitlines(keepends=True):
+        part += line
+        if sqlite3.complete_statement(part):
+            statements.append(part)
+            part = ""
+    return statements
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+"""`MIGRATIONS[n]` brings a state of schema n to n + 1, inside a transaction that is already open."""
+
+SCHEMA = len(MIGRATIONS)
+
+
+def open_state(state_dir: Path) -> sqlite3.Connection:
+    """Open the index for its one writer, making or migrating it.
+
+    Raises:
+        StateNewerError: A newer version wrote it. Not a byte was changed.
+        StateDamagedError: SQLite cannot read it, or it is not ours.
+    """
+    path = state_dir / DATABASE
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        if path.exists() and path.stat().st_size:
+            _check_version(path)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            _prepare_writer(connection)
+            _migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.DatabaseError as error:
+        raise StateDamagedError(path, str(error)) from error
+    return connection
+
+
+def open_reader(state_dir: Path) -> sqlite3.Connection:
+    """Open a read-only connection; it may be used by one thread at a time."""
+    connection = sqlite3.connect(
+        f"{(state_dir / DATABASE).absolute().as_uri()}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA query_only = 1")
+    connection.execute("PRAGMA cache_size = -4096")
+    return connection
+
+
+def _check_version(path: Path) -> None:
+    # The header first: even a read-only connection may make a -shm file beside a WAL database.
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(b"SQLite format 3\0"):
+        raise StateDamagedError(path, "file is not a database")
+    _refuse_newer(path, int.from_bytes(header[60:64], "big"))
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        _refuse_newer(path, connection.execute("PRAGMA user_version").fetchone()[0])
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    finally:
+        connection.close()
+    if tables and application != APPLICATION_ID:
+        raise StateDamagedError(path, "it is a database of another program")
+
+
+def _refuse_newer(path: Path, version: int) -> None:
+    if version > SCHEMA:
+        raise StateNewerError(path, version, SCHEMA)
+
+
+def _prepare_writer(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    # 16 MiB: the upper levels of the b-trees of 100,000 entries.
+    connection.execute("PRAGMA cache_size = -16384")
+    connection.execute("PRAGMA temp_store = MEMORY")
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    for number in range(version, SCHEMA):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            MIGRATIONS[number](connection)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise

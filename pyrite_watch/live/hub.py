@@ -1,0 +1,173 @@
+"""The one fan-out: a bounded log of ready-made frames, and subscribers that are cursors into it.
+
+Invariants:
+    Frames are read in the order in which they were published, by every subscriber.
+    A subscriber has no queue: one that lags holds a number. Nobody waits for the slowest.
+    One that falls off the log's start is cut off; it resumes from the durable log.
+
+Everything here runs in the event loop's thread, but for `position`, which any thread may read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from pyrite_watch.live.frames import Frame, event_frame, heartbeat_frame, resync_frame
+from pyrite_watch.model.event import Epoch, Event, Offset, Position
+
+MAX_LOG_BYTES = 8 << 20
+"""What a lagging subscriber may lag: about 30,000 events of 260 bytes."""
+
+
+class TooSlowError(Exception):
+    """The subscriber fell off the log's start."""
+
+
+class Hub:
+    """Frames in, the same frames out to all."""
+
+    def __init__(self, max_log_bytes: int = MAX_LOG_BYTES) -> None:
+        self.max_log_bytes = max_log_bytes
+        self.position = Position(Epoch(""), Offset(0))
+        self.start = 0
+        self._frames: deque[Frame] = deque()
+        self._log_bytes = 0
+        self._subscribers: set[Subscriber] = set()
+
+    @property
+    def end(self) -> int:
+        """The number of the next frame."""
+        return self.start + len(self._frames)
+
+    @property
+    def subscriber_count(self) -> int:
+        """How many subscribers there are."""
+        return len(self._subscribers)
+
+    def publish(self, frames: Iterable[Frame]) -> None:
+        """Append frames and wake every subscriber."""
+        for frame in frames:
+            self._frames.append(frame)
+            self._log_bytes += len(frame.text)
+        while self._log_bytes > self.max_log_bytes and len(self._frames) > 1:
+            self._log_bytes -= len(self._frames.popleft().text)
+            self.start += 1
+        for subscriber in list(self._subscribers):
+            if subscriber.cursor < self.start and not subscriber.is_replaying:
+                subscriber.on_cut_off()
+            subscriber.wake()
+
+    def publish_events(self, events: Iterable[Event]) -> None:
+        """Publish events of the log, in order, after their commit."""
+        events = list(events)
+        if events:
+            # Before the frames: who joins now replays up to here, and reads no frame twice.
+            self.position = Position(self.position.epoch, events[-1].offset)
+            self.publish(map(event_frame, events))
+
+    def begin_epoch(self, position: Position, is_resync: bool) -> None:
+        """Take over the position of the log; with `is_resync` tell readers that theirs is void."""
+        self.position = position
+        if is_resync:
+            self.publish([resync_frame("epoch", position)])
+
+    def publish_heartbeat(self) -> None:
+        """Tell readers with a position that the connection lives."""
+        if self._subscribers:
+            self.publish([heartbeat_frame(self.position)])
+
+    def subscribe(self, kbs: frozenset[str] = frozenset(), resumable: bool = False) -> Subscriber:
+        """Add a subscriber that gets every frame from now on."""
+        subscriber = Subscriber(self, kbs, resumable)
+        self._subscribers.add(subscriber)
+        return subscriber
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Remove a subscriber; idempotent."""
+        self._subscribers.discard(subscriber)
+
+    def read(self, cursor: int) -> list[Frame]:
+        """Give the frames from a cursor on.
+
+        Raises:
+            TooSlowError: The cursor is below the log's start.
+        """
+        if cursor < self.start:
+            raise TooSlowError
+        # Near the end, as nearly always, a deque is walked from its right side.
+        return [self._frames[number - self.start] for number in range(cursor, min(self.end, cursor + 512))]
+
+    async def wait_delivered(self, timeout_s: float) -> None:
+        """Wait until every subscriber that keeps up has sent what is published now.
+
+        One that has not by the time-out lags: it is not waited for again until it has caught up.
+        """
+        waiting = {
+            subscriber.delivered(self.end): subscriber
+            for subscriber in self._subscribers
+            if not subscriber.is_lagging
+        }
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=timeout_s)
+            for future in late:
+                waiting[future].is_lagging = True
+
+
+class Subscriber:
+    """A cursor into the hub's log, and what its reader wants of it."""
+
+    def __init__(self, hub: Hub, kbs: frozenset[str], resumable: bool) -> None:
+        self.hub = hub
+        self.kbs = kbs
+        self.resumable = resumable
+        self.cursor = hub.end
+        self.is_lagging = False
+        """A send has not returned for longer than `wait_delivered` was ready to wait."""
+        self.is_replaying = False
+        """It reads the durable log: falling off this one does not concern it."""
+        self.on_cut_off: Callable[[], None] = lambda: None
+        """Called when it fell off while its send was blocked, so that it can't see it itself."""
+        self._wake = asyncio.Event()
+        self._delivered: list[tuple[int, asyncio.Future[None]]] = []
+
+    def wake(self) -> None:
+        """There is something to read."""
+        self._wake.set()
+
+    async def next_frames(self) -> list[Frame]:
+        """Wait for frames and return those for this reader; maybe none. Moves the cursor.
+
+        Call `sent` when they have left. Raises `TooSlowError`.
+        """
+        while self.cursor == self.hub.end:
+            self._wake.clear()
+            await self._wake.wait()
+        frames = self.hub.read(self.cursor)
+        self.cursor += len(frames)
+        return [frame for frame in frames if frame.is_for(self.kbs, self.resumable)]
+
+    def sent(self) -> None:
+        """Everything up to the cursor has left."""
+        self.is_lagging = False
+        waiting, self._delivered = self._delivered, []
+        for end, future in waiting:
+            if end > self.cursor:
+                self._delivered.append((end, future))
+            elif not future.done():
+                future.set_result(None)
+
+    def delivered(self, end: int) -> asyncio.Future[None]:
+        """A future that is done when the frame before `end` has left, or the reader is gone."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._delivered.append((end, future))
+        return future
+
+    def close(self) -> None:
+        """Leave the hub; idempotent."""
+        self.hub.unsubscribe(self)
+        for _, future in self._delivered:
+            if not future.done():
+                future.set_result(None)
+        self._delivered.clear()

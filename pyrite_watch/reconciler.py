@@ -1,0 +1,305 @@
+"""Make the index the disk: passes over dirty paths, sweeps, and the first index.
+
+One thread uses a reconciler. It reads the disk (stage 1), decides (pure) and commits through
+`Store.apply` (stage 2); listeners hear of it only after that. It never sleeps: who owns the thread
+asks `next_due_s` and calls again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pyrite_watch.disk import git
+from pyrite_watch.disk.settle import DirtyPath, Settler
+from pyrite_watch.index import files
+from pyrite_watch.index.gather import MAX_BATCH_PATHS, Gatherer, KbGather
+from pyrite_watch.index.reconcile import plan_kb
+from pyrite_watch.index.store import Applied, Batch, Store, SyncCounts
+from pyrite_watch.model.change import EntryKey, Origin
+from pyrite_watch.model.entry import Problem
+from pyrite_watch.model.event import Event, Position
+from pyrite_watch.model.kb import KbName, KnowledgeBase
+from pyrite_watch.roots import Roots, WatchedKb
+
+FIRST_INDEX_PATHS = 500
+"""Files in one transaction of a first index: it needs no pairing, and 500 bodies are little memory."""
+
+IGNORE_FILES = (".pyriteignore", ".gitignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What of the settings concerns the passes."""
+
+    max_entry_bytes: int = 16 << 20
+    settle_s: float = 0.12
+    settle_incomplete_s: float = 0.4
+    gitignore: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """What a committed pass came to. `lag_s` is from the last change on the disk to the commit."""
+
+    applied: Applied
+    lag_s: float | None
+    repairs: int
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What is told, in order."""
+        return self.applied.events
+
+
+@dataclass(slots=True)
+class Listeners:
+    """Who hears of what a pass did; called from the reconciler's thread, after the commit."""
+
+    on_pass: Callable[[PassReport], None] = lambda report: None
+    on_new_epoch: Callable[[Position], None] = lambda position: None
+    on_roots_changed: Callable[[], None] = lambda: None
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a first index is; other threads may read it."""
+
+    done: int = 0
+    total: int = 0
+    active: bool = False
+
+
+class Reconciler:
+    """All passes over all KBs.
+
+    Args:
+        clock: Seconds of a clock that does not go backwards.
+        stopping: Asked between the batches of a long pass.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        kbs: Sequence[KnowledgeBase],
+        options: Options,
+        listeners: Listeners,
+        clock: Callable[[], float] = time.monotonic,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.store = store
+        self.options = options
+        self.listeners = listeners
+        self.clock = clock
+        self.stopping = stopping
+        self.settler = Settler(options.settle_s, options.settle_incomplete_s)
+        self.progress = Progress(active=not store.has_epoch)
+        self._back = store.name_kbs()
+        self.roots = Roots(kbs, files.load_kb_rows(store.connection))
+
+    def take_hints(self, kb_name: KbName, paths: Sequence[str], origin: Origin = "disk") -> None:
+        """Note paths (POSIX, relative to the root; "" is the whole KB) that may differ."""
+        now_s = self.clock()
+        for path in paths:
+            parts = path.split("/")
+            if parts[-1] in IGNORE_FILES:
+                self.settler.add(kb_name, "", origin, now_s)
+            elif path == "" or not any(part.startswith(".") for part in parts):
+                self.settler.add(kb_name, path, origin, now_s)
+
+    def next_due_s(self) -> float | None:
+        """When `run_due` has something to do; None where nothing waits."""
+        return self.settler.next_due_s()
+
+    def run_due(self) -> None:
+        """Look at every path that is due, batch by batch, until none is."""
+        while not self.stopping():
+            now_s = self.clock()
+            by_kb: dict[str, list[DirtyPath]] = {}
+            for dirty in self.settler.take_due(now_s):
+                by_kb.setdefault(dirty.kb_name, []).append(dirty)
+            if not by_kb:
+                return
+            self._let_git_finish(by_kb, now_s)
+            if by_kb:
+                rest: list[DirtyPath] = []
+                self._run_batch(by_kb, self.settler, now_s, rest)
+                for dirty in rest:
+                    self.settler.put_back(dirty)
+
+    def sweep(self) -> float:
+        """Compare every file's state with the index and tell what differs; return the seconds taken."""
+        started_s = time.perf_counter()
+        self.look_at_roots()
+        for name in self.roots.available():
+            self.settler.add(name, "", "sweep", self.clock())
+        self.run_due()
+        return time.perf_counter() - started_s
+
+    def sync(self, names: Sequence[str]) -> dict[str, SyncCounts]:
+        """Compare now, wait for nothing, and tell `kb_synced` for each KB also without a change."""
+        self.look_at_roots()
+        return self._compare(names, frozenset(names), silent=False)
+
+    def first_pass(self) -> dict[str, SyncCounts]:
+        """Make the index the disk after a start: a first index, or what happened meanwhile."""
+        self._note_kb_yaml()
+        self.look_at_roots()
+        for name in self._back if self.store.has_epoch else ():
+            self._report(self.store.tell_all(name), None, 0)
+        self._back = []
+        names = self.roots.available()
+        totals = self._compare(names, frozenset(), silent=not self.store.has_epoch)
+        if self.stopping():
+            return totals
+        for name in names:
+            self.roots[name].indexed = True
+        if self.store.complete_first_pass(names) is not None:
+            self.listeners.on_new_epoch(self.store.position)
+        self.progress.active = False
+        return totals
+
+    def look_at_roots(self) -> None:
+        """Look whether every root is there; tell what came or went. One listing each."""
+        batch = Batch(origin="sweep")
+        changed = self.roots.look(batch)
+        if batch.availability:
+            self._report(self.store.apply(batch), None, 0)
+        for kb in changed:
+            kb.replaced = False
+            self.settler.add(kb.name, "", "disk", self.clock())
+        if changed:
+            self.listeners.on_roots_changed()
+
+    def _let_git_finish(self, by_kb: dict[str, list[DirtyPath]], now_s: float) -> None:
+        for name in list(by_kb):
+            if self.roots[name].git_hold.holds(now_s, time.time()):
+                for dirty in by_kb.pop(name):
+                    self.settler.put_back(dirty, now_s + git.RECHECK_S)
+
+    def _run_batch(
+        self,
+        by_kb: Mapping[str, Sequence[DirtyPath]],
+        settler: Settler | None,
+        now_s: float,
+        rest: list[DirtyPath],
+        always_synced: frozenset[str] = frozenset(),
+        silent: bool = False,
+    ) -> Applied | None:
+        """Gather, decide and commit; `rest` takes what the batch has no room for.
+
+        After an error nothing is forgotten: every path is dirty again.
+        """
+        batch = Batch(always_synced=always_synced, silent=silent)
+        gatherer = Gatherer(self.store.connection, settler, self.options.max_entry_bytes, now_s)
+        gathers: list[KbGather] = []
+        try:
+            for name, dirty in by_kb.items():
+                # What is dirty in a KB that is away is found by the sweep when it is back.
+                if self.roots[name].available:
+                    gather = self._open_gather(self.roots[name])
+                    gathers.append(gather)
+                    rest.extend(gatherer.gather(gather, dirty))
+            gatherer.settle_missing(gathers)
+            for gather in gathers:
+                gatherer.close(gather)
+            self._believe(gathers, batch)
+            return self._commit(batch, gathers, repairs=settler is not None)
+        except BaseException:
+            for dirty in by_kb.values():
+                for path in dirty:
+                    self.settler.put_back(path)
+            raise
+
+    def _open_gather(self, kb: WatchedKb) -> KbGather:
+        rules = kb.read_rules(self.options.gitignore)
+        return KbGather(kb.name, kb.kb_id, kb.kb.root, rules, fresh=not kb.indexed)
+
+    def _believe(self, gathers: list[KbGather], batch: Batch) -> None:
+        """Drop what was seen of a root that is gone by now, or is another directory."""
+        for gather in list(gathers):
+            kb = self.roots[gather.kb_name]
+            if kb.look(batch) and not kb.replaced:
+                continue
+            gathers.remove(gather)
+            if kb.replaced:
+                kb.replaced = False
+                self.settler.add(kb.name, "", "disk", self.clock())
+                self.listeners.on_roots_changed()
+
+    def _commit(self, batch: Batch, gathers: Sequence[KbGather], repairs: bool) -> Applied | None:
+        origins = {
+            (gather.kb_name, path): origin for gather in gathers for path, origin in gather.origins.items()
+        }
+
+        def origin_of(key: EntryKey, path: str) -> Origin | None:
+            return origins.get((key.kb_name, path))
+
+        for gather in gathers:
+            batch.add_problems(gather.kb_name, "scan", gather.scan_problems)
+        plans = [plan_kb(gather.view()) for gather in gathers]
+        batch.plans = [plan for plan in plans if plan.files or plan.entries or plan.problems]
+        batch.origin = "disk" if "disk" in origins.values() else "sweep"
+        batch.origin_of = origin_of
+        if not batch.has_content():
+            return None
+        applied = self.store.apply(batch)
+        changed_at_s = max((gather.changed_at_s for gather in gathers), default=0.0)
+        lag_s = time.time() - changed_at_s if changed_at_s and batch.origin == "disk" else None
+        repaired = [change for change in applied.changes if origin_of(change.key, change.path) == "sweep"]
+        self._report(applied, lag_s, len(repaired) if repairs else 0)
+        return applied
+
+    def _report(self, applied: Applied, lag_s: float | None, repairs: int) -> None:
+        if applied.events:
+            self.listeners.on_pass(PassReport(applied, lag_s, repairs))
+
+    def _note_kb_yaml(self) -> None:
+        batch = Batch(silent=True)
+        for kb in self.roots:
+            message, line = kb.kb.problem, kb.kb.problem_line
+            found = (Problem("kb.yaml", "kb_yaml", message, line),) if message else ()
+            batch.add_problems(kb.name, "kb", {"kb.yaml": found})
+        self.store.apply(batch)
+
+    def _compare(
+        self, names: Sequence[str], always_synced: frozenset[str], silent: bool
+    ) -> dict[str, SyncCounts]:
+        """Compare whole KBs and wait for nothing; a first index in small batches."""
+        now_s = self.clock()
+        pending = [
+            DirtyPath(self.roots[name].name, path, "sweep", now_s, now_s)
+            for name in names
+            if self.roots[name].available
+            for path in self._differing(self.roots[name], now_s)
+        ]
+        step = FIRST_INDEX_PATHS if silent else MAX_BATCH_PATHS
+        self.progress.done, self.progress.total = 0, len(pending)
+        totals: dict[str, SyncCounts] = {}
+        while not self.stopping():
+            part, pending = pending[:step], pending[step:]
+            by_kb: dict[str, list[DirtyPath]] = {name: [] for name in names}
+            for dirty in part:
+                by_kb[dirty.kb_name].append(dirty)
+            # Even without a path to look at there is one batch, where `kb_synced` is owed.
+            owed = always_synced if not pending else frozenset()
+            rest: list[DirtyPath] = []
+            applied = self._run_batch(by_kb, None, now_s, rest, owed, silent)
+            pending = rest + pending
+            self.progress.done = self.progress.total - len(pending)
+            for name, count in applied.counts.items() if applied else ():
+                totals[name] = totals.get(name, SyncCounts()) + count
+            if not pending:
+                break
+        return totals
+
+    def _differing(self, kb: WatchedKb, now_s: float) -> list[str]:
+        gatherer = Gatherer(self.store.connection, None, self.options.max_entry_bytes, now_s)
+        gather = self._open_gather(kb)
+        paths = gatherer.differing(gather, "")
+        batch = Batch(origin="sweep")
+        batch.add_problems(kb.name, "scan", gather.scan_problems)
+        if gather.scan_problems:
+            self._report(self.store.apply(batch), None, 0)
+        return paths

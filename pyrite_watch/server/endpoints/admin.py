@@ -1,0 +1,75 @@
+"""How the server is, and comparing with the disk on request."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from pyrite_watch import __version__
+from pyrite_watch.index.entries import iso_time
+from pyrite_watch.server.context import live_of, snapshot_for
+
+router = APIRouter(tags=["Server"])
+
+
+@router.get("/health")
+def get_health(request: Request) -> dict[str, Any]:
+    """Whether it works, and how. Needs no token, so it names no knowledge base."""
+    live = live_of(request)
+    pipeline, metrics = live.pipeline, live.pipeline.metrics
+    progress = pipeline.progress
+    failing = metrics.last_index_error is not None or pipeline.failure is not None
+    return {
+        "status": "degraded" if failing else "ok",
+        "timestamp": iso_time(time.time()),
+        "version": __version__,
+        "ready": pipeline.ready.is_set(),
+        "indexing": {"done": progress.done, "total": progress.total} if progress.active else None,
+        "watch": {
+            "mode": pipeline.mode.name,
+            "poll_s": pipeline.mode.poll_s,
+            "why": pipeline.mode.why,
+            "rebuilds": metrics.watch_rebuilds,
+            "last_rebuild_reason": metrics.last_rebuild_reason,
+        },
+        "last_sweep": {
+            "at": iso_time(metrics.last_sweep_at) if metrics.last_sweep_at else None,
+            "duration_ms": round(metrics.last_sweep_s * 1000, 1),
+            "count": metrics.sweeps,
+            "repairs": metrics.sweep_repairs,
+        },
+        "index": {"retries": metrics.index_retries, "error": metrics.last_index_error},
+        "connections": live.manager.connection_count,
+    }
+
+
+@router.post("/api/index/sync")
+def sync_index(
+    request: Request,
+    response: Response,
+    kb: Annotated[str | None, Query(description="Only this knowledge base")] = None,
+    wait: Annotated[bool, Query(description="Answer when it is done")] = True,
+) -> dict[str, Any]:
+    """Compare the index with the disk now, and tell what differs."""
+    live = live_of(request)
+    if not wait:
+        job = live.service.submit_sync(kb)
+        _note_position(request, response)
+        return {"job_id": job.job_id, "status": "submitted"}
+    counts = live.service.sync_index(kb)
+    _note_position(request, response)
+    return {"synced": True, "added": counts.added, "updated": counts.updated, "removed": counts.removed}
+
+
+@router.get("/api/index/jobs/{job_id}")
+def get_job(request: Request, response: Response, job_id: str) -> dict[str, Any]:
+    """How a sync that was not waited for goes."""
+    _note_position(request, response)
+    return live_of(request).service.get_job(job_id)
+
+
+def _note_position(request: Request, response: Response) -> None:
+    with snapshot_for(request, response):
+        return

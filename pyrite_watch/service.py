@@ -1,0 +1,111 @@
+"""KBService: what one may ask of the knowledge bases, without a server. Any thread may use it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pyrite_watch.errors import EntryNotFoundError, JobNotFoundError, KbNotFoundError
+from pyrite_watch.index import queries
+from pyrite_watch.index.reader import Snapshot
+from pyrite_watch.index.store import SyncCounts
+from pyrite_watch.model.kb import KnowledgeBase
+from pyrite_watch.pipeline import Pipeline
+
+MAX_JOBS = 100
+"""How many finished sync jobs are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncJob:
+    """A sync that nobody waits for."""
+
+    job_id: str
+    future: Future[dict[str, SyncCounts]]
+
+
+class KBService:
+    """The knowledge bases of one pipeline."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.kbs: dict[str, KnowledgeBase] = {kb.name: kb for kb in pipeline.settings.kbs}
+        self.roots = {name: str(kb.root) for name, kb in self.kbs.items()}
+        self._jobs: dict[str, SyncJob] = {}
+        self._lock = threading.Lock()
+
+    def check_kb(self, name: str | None) -> None:
+        """Raise `KbNotFoundError` where a KB is named that is not watched."""
+        if name is not None and name not in self.kbs:
+            raise KbNotFoundError(name)
+
+    def list_kbs(self, snapshot: Snapshot) -> list[dict[str, Any]]:
+        """All KBs in Pyrite's shape, in the order in which they were named."""
+        facts = queries.load_kb_facts(snapshot.connection)
+        return [
+            {
+                "name": name,
+                "type": kb.kb_type,
+                "path": self.roots[name],
+                "source": kb.source,
+                "description": kb.description,
+                "read_only": kb.read_only or self.pipeline.settings.read_only,
+                **facts[name],
+            }
+            for name, kb in self.kbs.items()
+            if name in facts
+        ]
+
+    def get_entry(self, snapshot: Snapshot, entry_id: str, kb_name: str | None = None) -> dict[str, Any]:
+        """One entry; without a KB that of the first that has it."""
+        self.check_kb(kb_name)
+        order = [kb_name] if kb_name is not None else list(self.kbs)
+        entry = queries.load_entry(snapshot.connection, entry_id, order, self.roots)
+        if entry is None:
+            raise EntryNotFoundError(entry_id, kb_name)
+        return entry
+
+    def sync_index(self, kb_name: str | None = None) -> SyncCounts:
+        """Compare with the disk now, and tell what differs; blocks until it is committed."""
+        return sum_counts(self._submit(kb_name).result())
+
+    def submit_sync(self, kb_name: str | None = None) -> SyncJob:
+        """The same, without waiting for it; `get_job` tells how it went."""
+        job = SyncJob(uuid.uuid4().hex, self._submit(kb_name))
+        with self._lock:
+            finished = [job_id for job_id, known in self._jobs.items() if known.future.done()]
+            for job_id in finished[: max(0, len(self._jobs) - MAX_JOBS)]:
+                del self._jobs[job_id]
+            self._jobs[job.job_id] = job
+        return job
+
+    def get_job(self, job_id: str) -> dict[str, Any]:
+        """How a sync job goes: `submitted`, `running`, `completed` or `failed`."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is None:
+            raise JobNotFoundError(job_id)
+        future = job.future
+        if not future.done():
+            return {"job_id": job_id, "status": "running" if future.running() else "submitted"}
+        error = future.exception()
+        if error is not None:
+            return {"job_id": job_id, "status": "failed", "error": str(error)}
+        return {"job_id": job_id, "status": "completed", **asdict(sum_counts(future.result()))}
+
+    def _submit(self, kb_name: str | None) -> Future[dict[str, SyncCounts]]:
+        self.check_kb(kb_name)
+        names: Sequence[str] = [kb_name] if kb_name is not None else list(self.kbs)
+        return self.pipeline.sync(names)
+
+
+def sum_counts(counts: dict[str, SyncCounts]) -> SyncCounts:
+    """Add up what each KB came to."""
+    total = SyncCounts()
+    for count in counts.values():
+        total = total + count
+    return total
