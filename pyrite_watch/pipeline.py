@@ -28,7 +28,7 @@ from pyrite_watch.ownership import Ownership
 from pyrite_watch.reconciler import Listeners, Options, PassReport, Progress, Reconciler
 from pyrite_watch.settings import Settings
 from pyrite_watch.system import boot_id, boottime_s
-from pyrite_watch.watching import RootMap, WatchMode, choose_mode, start_watcher
+from pyrite_watch.watching import RootMap, choose_mode, start_watcher
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +170,8 @@ class Pipeline:
 
     def sync_once(self) -> dict[str, SyncCounts]:
         """Compare once in the caller's thread, without watching: between `open` and `stop`."""
-        assert self._reconciler is not None and self._thread is None
+        assert self._reconciler is not None
+        assert self._thread is None, "the writing thread does that"
         if all(kb.indexed for kb in self._reconciler.roots) and self.store.has_epoch:
             return self._reconciler.sync([kb.name for kb in self.settings.kbs])
         return self._reconciler.first_pass()
@@ -187,7 +188,7 @@ class Pipeline:
                     callback()
             while not self._stopping.is_set():
                 self._turn()
-        except BaseException as error:  # noqa: BLE001 - told by on_failure: the service goes down
+        except BaseException as error:
             self.failure = error
             log.critical("The writing thread ended by an error.", exc_info=True)
             for callback_failure in self.on_failure:

@@ -32,7 +32,8 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[PATH]...",
-        help="A knowledge base, or a folder of some; NAME=PATH names it. Without: those of Pyrite's config.yaml.",
+        help="A knowledge base, or a folder of some; NAME=PATH names it."
+        " Without PATH: those of Pyrite's config.yaml.",
         show_default=False,
     ),
 ]

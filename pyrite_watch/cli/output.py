@@ -64,9 +64,49 @@ class Output(Protocol):
 class JsonOutput:
     """One JSON object a line, flushed per line; events exactly as on the socket."""
 
-    def __init__(self, stream: TextIO, start: Position) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._start = start
+        self._lock = threading.Lock()
+        self._waiting: list[Event] | None = []
+
+    def ready(
+        self,
+        url: str | None,
+        kbs: Sequence[Mapping[str, Any]],
+        position: Position,
+        mode: WatchMode,
+        took_s: float,
+    ) -> None:
+        """Print the ready line, then what happened between the start and now.
+
+        The line's position is the present one; the events after it that tell what changed while
+        nothing ran have offsets up to it, all later ones are above it.
+        """
+        with self._lock:
+            waiting, self._waiting = self._waiting or [], None
+            self._print(
+                {
+                    "type": "ready",
+                    "url": url,
+                    "kbs": [{key: kb[key] for key in ("name", "path", "entries")} for kb in kbs],
+                    "epoch": position.epoch,
+                    "offset": position.offset,
+                }
+            )
+            self._print_events(waiting)
+
+    def told(self, report: PassReport) -> None:
+        """A pass was committed."""
+
+    def stopped(self, position: Position) -> None:
+        """The end."""
+
+
+class JsonOutput:
+    """One JSON object a line, flushed per line; events exactly as on the socket."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
         self._lock = threading.Lock()
         self._waiting: list[Event] | None = []
 
@@ -218,7 +258,8 @@ class PeopleOutput:
             what = "moved"
             source = change.moved_from
             same_kb = source.kb_name == change.key.kb_name
-            moved = f"{source.entry_id if same_kb else f'{source.kb_name}:{source.entry_id}'} → {change.key.entry_id}"
+            was = source.entry_id if same_kb else f"{source.kb_name}:{source.entry_id}"
+            moved = f"{was} → {change.key.entry_id}"
         elif change.before is None:
             what = "created"
         elif change.after is None:

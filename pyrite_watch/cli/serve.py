@@ -21,7 +21,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pyrite_watch.cli.output import JsonOutput, Output, PeopleOutput
 from pyrite_watch.errors import AddressError, PortInUseError, PyriteWatchError
-from pyrite_watch.index import queries
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings
@@ -33,6 +32,10 @@ GRACE_S = 2
 """How long a stop waits for connections; with the rest of the stop it stays below 3 s."""
 
 PORTS_TO_TRY = 50
+
+BAR_AFTER_S = 0.3
+BAR_STEP_S = 0.1
+"""What is indexed within the first needs no bar; the second is how often the bar moves."""
 
 
 class FailedError(PyriteWatchError):
@@ -114,7 +117,6 @@ class Watch:
         pipeline = Pipeline(self._settings)
         pipeline.open()
         try:
-            start = pipeline.store.position
             tabs: Callable[[], int] | None = None
             app = None
             if listener is not None:
@@ -124,7 +126,7 @@ class Watch:
                 app = app_of(pipeline)
                 live = app.state.pyrite_watch
                 tabs = lambda: live.manager.connection_count  # noqa: E731
-            output: Output = JsonOutput(sys.stdout, start) if self._as_json else PeopleOutput(tabs)
+            output: Output = JsonOutput(sys.stdout) if self._as_json else PeopleOutput(tabs)
             pipeline.listeners.append(output.told)
             url = None if listener is None else url_of(listener, self._settings)
             if url is not None:
@@ -180,25 +182,27 @@ class Watch:
             loop.call_soon_threadsafe(setattr, server, "should_exit", True)
 
         ready = asyncio.Event()
-        pipeline.on_ready.append(lambda: loop.call_soon_threadsafe(ready.set))
+
+        def note_ready() -> None:
+            loop.call_soon_threadsafe(ready.set)
+
+        pipeline.on_ready.append(note_ready)
         pipeline.on_failure.append(lambda error: stop())
         with _signals(stop):
-            serving = loop.create_task(server.serve([listener]))
-            announcing = loop.create_task(self._announce(server, ready, pipeline, output, url))
-            bar = loop.create_task(self._show_progress(pipeline))
+            announcing = loop.create_task(self._announce(ready, pipeline, output, url))
+            bar = loop.create_task(self._show_progress(ready, pipeline))
             try:
-                await serving
+                await server.serve([listener])
             finally:
                 announcing.cancel()
                 bar.cancel()
                 await asyncio.gather(announcing, bar, return_exceptions=True)
 
     async def _announce(
-        self, server: object, ready: asyncio.Event, pipeline: Pipeline, output: Output, url: str | None
+        self, ready: asyncio.Event, pipeline: Pipeline, output: Output, url: str | None
     ) -> None:
+        # The port is bound and listens since before the start: who connects now is served.
         await ready.wait()
-        while not getattr(server, "started", False):
-            await asyncio.sleep(0.005)
         await asyncio.to_thread(self._say_ready, pipeline, output, url)
         if self._open_page and url is not None:
             await asyncio.to_thread(webbrowser.open, f"{url}/")
@@ -209,20 +213,17 @@ class Watch:
             position = snapshot.position
         output.ready(url, kbs, position, pipeline.mode, time.perf_counter() - self._began_s)
 
-    async def _show_progress(self, pipeline: Pipeline) -> None:
+    async def _show_progress(self, ready: asyncio.Event, pipeline: Pipeline) -> None:
         console = Console(stderr=True)
         if not console.is_terminal or self._as_json:
             return
-        while not pipeline.ready.is_set() and not pipeline.progress.total:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.3)  # what is done by then needs no bar
-        if pipeline.ready.is_set():
+        if await _is_set_within(ready, BAR_AFTER_S):
             return
         with _bar(console) as bar:
-            task = bar.add_task("Indexing", total=pipeline.progress.total)
-            while not pipeline.ready.is_set():
-                bar.update(task, completed=pipeline.progress.done, total=pipeline.progress.total)
-                await asyncio.sleep(0.1)
+            task = bar.add_task("Indexing", total=None)
+            while not await _is_set_within(ready, BAR_STEP_S):
+                progress = pipeline.progress
+                bar.update(task, completed=progress.done, total=progress.total or None)
 
     def _watch_only(self, pipeline: Pipeline, output: Output) -> None:
         ended = threading.Event()
@@ -233,6 +234,14 @@ class Watch:
             # In slices: a lock that is waited for without end keeps signals out on Windows.
             while not ended.wait(3600 if os.name == "posix" else 0.2):
                 continue
+
+
+async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _bar(console: Console) -> Progress:

@@ -106,7 +106,7 @@ def _request(owner: Owner, method: str, path: str, token: str | None) -> Any:
 
 
 def _print(name: str, counts: SyncCounts, entries: int) -> None:
-    changed = f"{counts.updated:,} changed, {counts.added:,} created, {counts.removed:,} deleted"
+    changed = f"{counts.added:,} added, {counts.updated:,} updated, {counts.removed:,} removed"
     print(f"{name}: {changed} ({entries:,} {'entry' if entries == 1 else 'entries'})")
 
 

@@ -121,7 +121,7 @@ class Watcher:
             try:
                 # A time-out of 0 means none: the time-out's path drops events.
                 changes = notify.watch(max(DEBOUNCE_MS, step_ms), step_ms, 0, self._flag)
-            except Exception as error:  # noqa: BLE001 - whatever ends it, the answer is the same
+            except Exception as error:
                 if not self._flag.is_set():
                     log.debug("the watcher ended", exc_info=True)
                     self._on_trouble(WatchTrouble(str(error) or type(error).__name__, is_dead=True))

@@ -73,8 +73,8 @@ class Gatherer:
     def gather(self, kb: KbGather, dirty: Iterable[DirtyPath]) -> list[DirtyPath]:
         """Look at the dirty paths of one KB; return those for which the batch has no room."""
         candidates: dict[str, DirtyPath] = {}
-        for path in dirty:
-            self._expand(kb, path, candidates)
+        for hint in dirty:
+            self._expand(kb, hint, candidates)
         kb.indexed.update(files.load_records(self._connection, kb.kb_id, candidates))
         rest: list[DirtyPath] = []
         for path in sorted(candidates):
@@ -89,7 +89,8 @@ class Gatherer:
         came = {file.revision for kb in kbs for file in kb.disk.values() if file is not None}
         for kb in kbs:
             ids = {file.content.explicit_id for file in kb.disk.values() if file is not None and file.content}
-            gone, unexplained = [], []
+            gone: list[DirtyPath] = []
+            unexplained: list[DirtyPath] = []
             for path, dirty in kb.missing.items():
                 record = kb.indexed[path]
                 explained = record.entry_id is not None and (
@@ -131,9 +132,8 @@ class Gatherer:
         def add(name: str) -> None:
             candidates.setdefault(name, replace(dirty, path=name, is_folder_look=False))
 
-        excluded = path != "" and kb.rules.path_rule(path) is not None
-        looked = None if excluded else (read_status(kb.root, path) if path else Folder())
-        if isinstance(looked, Folder):
+        looked = read_status(kb.root, path) if path else Folder()
+        if isinstance(looked, Folder) and (path == "" or kb.rules.path_rule(path, folder=True) is None):
             for below in self.differing(kb, path):
                 add(below)
             if self._settler is not None and path and not dirty.is_folder_look:
@@ -141,7 +141,7 @@ class Gatherer:
             return
         if path.endswith(".md"):
             add(path)
-        elif isinstance(looked, Unreadable):
+        elif isinstance(looked, Unreadable) and kb.rules.path_rule(path, folder=True) is None:
             kb.scan_problems[path] = (looked.problem,)
             return
         # What was a folder may be gone, or hidden by a new rule, or a file now.

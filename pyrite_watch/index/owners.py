@@ -139,7 +139,7 @@ def assign_ids(view: KbView) -> IdAssignment:
     left = {
         record.entry_id: record
         for path, record in view.indexed.items()
-        if record.entry_id is not None and owned.get(path) != record.entry_id
+        if path in view.disk and record.entry_id is not None and owned.get(path) != record.entry_id
     }
     waiting: dict[str, str] = {}
 
@@ -153,7 +153,8 @@ def assign_ids(view: KbView) -> IdAssignment:
     wanted: dict[EntryId, list[str]] = {}
     for path in derived:
         file = view.disk[path]
-        assert file is not None and file.content is not None
+        assert file is not None
+        assert file.content is not None
         wanted.setdefault(EntryId(file.content.derived_id), []).append(path)
     for entry_id, paths in wanted.items():
         if entry_id != "index" and entry_id not in taken:

@@ -18,8 +18,8 @@ from pyrite_watch.index.owners import (
     EMPTY_REVISION,
     FileOnDisk,
     FileRecord,
-    KbView,
     IdAssignment,
+    KbView,
     assign_ids,
     claim_of,
 )
@@ -153,14 +153,14 @@ def plan_kb(view: KbView) -> KbPlan:
             before[EntryKey(kb, record.entry_id)] = EntryRef(path, record.good_revision)
             plan.entries[record.entry_id] = None
     for path, file in view.disk.items():
-        record = view.indexed.get(path)
+        known = view.indexed.get(path)
         if file is None:
-            if record is not None:
+            if known is not None:
                 plan.files[path] = None
             plan.problems[path] = ()
             continue
-        after_file = _record_after(view, ids, file, record)
-        if after_file != record:
+        after_file = _record_after(view, ids, file, known)
+        if after_file != known:
             plan.files[path] = after_file
         plan.problems.update(_problems_of(ids, file))
         if after_file.entry_id is not None and after_file.good_revision is not None:

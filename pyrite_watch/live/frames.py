@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pyrite_watch.model.event import Event, Position
 
+ResyncReason = Literal["epoch", "ahead"]
+
 FrameKind = Literal["event", "guest", "control"]
 """An event of the log; somebody else's dict (`broadcast`); what only readers with `since` get."""
 
@@ -55,7 +57,7 @@ def ready_frame(position: Position, replayed: int, compacted: bool, version: str
     )
 
 
-def resync_frame(reason: Literal["epoch", "ahead"], position: Position) -> Frame:
+def resync_frame(reason: ResyncReason, position: Position) -> Frame:
     """The reader's position is not of this log's past: load the state again."""
     return _control(type="resync", reason=reason, epoch=position.epoch, offset=position.offset)
 

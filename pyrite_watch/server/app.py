@@ -15,7 +15,7 @@ from pyrite_watch import __version__
 from pyrite_watch.errors import RequestError
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.server import page, websocket
-from pyrite_watch.server.context import Live, choose_manager
+from pyrite_watch.server.context import Live, PositionHeader, choose_manager
 from pyrite_watch.server.endpoints import admin, entries, events, kbs
 from pyrite_watch.server.guard import Guard, GuardSettings
 from pyrite_watch.service import KBService
@@ -41,6 +41,7 @@ def app_of(pipeline: Pipeline) -> FastAPI:
     app = FastAPI(title="Pyrite Watch", version=__version__, docs_url=None, redoc_url=None)
     app.include_router(page.router)
     _add(app, pipeline)
+    app.add_middleware(PositionHeader, hub=app.state.pyrite_watch.manager.hub)
     app.add_middleware(
         Guard,
         settings=GuardSettings(
@@ -93,11 +94,7 @@ async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     detail = {"code": error.code, "message": str(error)}
     if error.hint:
         detail["hint"] = error.hint
-    headers = {}
-    live = getattr(request.app.state, "pyrite_watch", None)
-    if live is not None and request.url.path.startswith("/api"):
-        headers["Pyrite-Position"] = str(live.manager.hub.position)
-    return JSONResponse({"detail": detail}, error.status, headers)
+    return JSONResponse({"detail": detail}, error.status)
 
 
 def _settings(kbs: Sequence[str | os.PathLike[str]], options: dict[str, Any]) -> Settings:

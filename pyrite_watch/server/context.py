@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from fastapi import Request, Response
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pyrite_watch.index.reader import Snapshot
+from pyrite_watch.live.hub import Hub
+from pyrite_watch.model.event import Position
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.reconciler import PassReport
 from pyrite_watch.server.websocket import ConnectionManager
@@ -44,9 +48,12 @@ class Live:
                 loop.call_soon_threadsafe(hub.publish_events, report.events)
 
         pipeline.listeners.insert(0, publish)
-        pipeline.on_new_epoch.append(
-            lambda position: loop.call_soon_threadsafe(hub.begin_epoch, position, True)
-        )
+
+        def begin_epoch(position: Position) -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(hub.begin_epoch, position, True)
+
+        pipeline.on_new_epoch.append(begin_epoch)
         heart = loop.create_task(self._beat(), name="pyrite-heartbeat")
         pipeline.start()
         try:
@@ -70,6 +77,27 @@ def live_of(request: Request) -> Live:
     """The live layer of the app that answers."""
     live: Live = request.app.state.pyrite_watch
     return live
+
+
+class PositionHeader:
+    """Gives every `/api` answer a `Pyrite-Position`: errors, too, which have no snapshot of their own."""
+
+    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+        self._app = app
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, with the header where it is missing."""
+        if scope["type"] != "http" or "/api/" not in scope["path"]:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_position(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("Pyrite-Position", str(self._hub.position))
+            await send(message)
+
+        await self._app(scope, receive, send_with_position)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from pyrite_watch import __version__
 from pyrite_watch.index import log as event_log
 from pyrite_watch.index.reader import Reader
-from pyrite_watch.live.frames import Frame, event_frame, guest_frame, ready_frame, resync_frame
+from pyrite_watch.live.frames import Frame, ResyncReason, event_frame, guest_frame, ready_frame, resync_frame
 from pyrite_watch.live.hub import Hub, Subscriber, TooSlowError
 from pyrite_watch.model.event import Event, Offset, Position, parse_position
 
@@ -171,7 +171,7 @@ class _Socket:
                 await self._close_slow()
         except asyncio.CancelledError:
             return
-        except Exception:  # noqa: BLE001 - a dead socket raises whatever its server likes
+        except Exception:
             log.debug("A socket failed and is forgotten.", exc_info=True)
         finally:
             self.subscriber.close()
@@ -189,7 +189,7 @@ class _Socket:
         first = since.position or hub.position
         replayed, compacted = 0, False
         if first.epoch != hub.position.epoch or first.offset > hub.position.offset:
-            reason = "epoch" if first.epoch != hub.position.epoch else "ahead"
+            reason: ResyncReason = "epoch" if first.epoch != hub.position.epoch else "ahead"
             await self.ws.send_text(resync_frame(reason, hub.position).text)
             # What was published while that was sent is live for this reader already.
             target = Position(hub.position.epoch, hub.position.offset)

@@ -1,0 +1,1 @@
+"""Measurements with limits and peers; run by hand, not by pytest."""

@@ -1,0 +1,38 @@
+"""Waiting for a condition, with a deadline and a failure text that says what was seen last."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def eventually(
+    condition: Callable[[], T],
+    timeout_s: float = 10.0,
+    *,
+    what: str = "the condition",
+    interval_s: float = 0.01,
+) -> T:
+    """Ask `condition` until it gives something true, and return that.
+
+    An AssertionError inside it means "not yet"; any other exception ends the wait at once.
+
+    Raises:
+        AssertionError: at the deadline, with the last value or the last failed assertion.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        seen: object
+        try:
+            value = condition()
+            if value:
+                return value
+            seen = repr(value)
+        except AssertionError as error:
+            seen = f"AssertionError: {error}"
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}; last seen: {seen}")
+        time.sleep(interval_s)
