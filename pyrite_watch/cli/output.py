@@ -96,47 +96,6 @@ class JsonOutput:
             self._print_events(waiting)
 
     def told(self, report: PassReport) -> None:
-        """A pass was committed."""
-
-    def stopped(self, position: Position) -> None:
-        """The end."""
-
-
-class JsonOutput:
-    """One JSON object a line, flushed per line; events exactly as on the socket."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-        self._waiting: list[Event] | None = []
-
-    def ready(
-        self,
-        url: str | None,
-        kbs: Sequence[Mapping[str, Any]],
-        position: Position,
-        mode: WatchMode,
-        took_s: float,
-    ) -> None:
-        """Print the ready line, then what happened since the start.
-
-        Its position is the one before the first event that follows, so that offsets are dense.
-        """
-        with self._lock:
-            waiting, self._waiting = self._waiting or [], None
-            start = self._start if self._start.epoch == position.epoch else Position(position.epoch, 0)  # type: ignore[arg-type]
-            self._print(
-                {
-                    "type": "ready",
-                    "url": url,
-                    "kbs": [{key: kb[key] for key in ("name", "path", "entries")} for kb in kbs],
-                    "epoch": start.epoch,
-                    "offset": start.offset,
-                }
-            )
-            self._print_events(event for event in waiting if event.offset > start.offset)
-
-    def told(self, report: PassReport) -> None:
         """Print the pass's events."""
         with self._lock:
             if self._waiting is not None:
