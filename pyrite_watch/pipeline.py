@@ -35,7 +35,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TICK_S = 1.0
-"""How often the roots are looked at, and a suspended process notices that it was."""
+"""How often a suspended process notices that it was, and a root that is away is looked for."""
+
+LOOK_S = 5.0
+"""How often roots that are there are looked at, as a watcher tells little of its own root's end."""
 
 GAP_S = 2.0
 """A wait that took this much longer than asked was a suspension: inotify's queue may have overflowed."""
@@ -76,6 +79,7 @@ class Pipeline:
         self._watcher: Watcher | None = None
         self._roots = RootMap(())
         self._next_sweep_s = 0.0
+        self._next_look_s = 0.0
         self._rebuild_reason: str | None = None
 
     # -- life --------------------------------------------------------------------------------
@@ -215,7 +219,9 @@ class Pipeline:
             self._rebuild_reason = "the process was suspended"
         for message in messages:
             message()
-        if not messages:
+        now_s = time.monotonic()
+        if now_s >= self._next_look_s or (not messages and reconciler.is_any_away()):
+            self._next_look_s = now_s + LOOK_S
             self._until_done(reconciler.look_at_roots)
         self._until_done(reconciler.run_due)
         if self._rebuild_reason is not None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyrite_watch.disk import git
+from pyrite_watch.disk.ignore import GITIGNORE_FILE, IGNORE_FILE
 from pyrite_watch.disk.settle import DirtyPath, Settler
 from pyrite_watch.index import files
 from pyrite_watch.index.gather import MAX_BATCH_PATHS, Gatherer, KbGather
@@ -25,8 +26,6 @@ from pyrite_watch.roots import Roots, WatchedKb
 
 FIRST_INDEX_PATHS = 500
 """Files in one transaction of a first index: it needs no pairing, and 500 bodies are little memory."""
-
-IGNORE_FILES = (".pyriteignore", ".gitignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +95,7 @@ class Reconciler:
         self.settler = Settler(options.settle_s, options.settle_incomplete_s)
         self.progress = Progress(active=not store.has_epoch)
         self._back = store.name_kbs()
+        self._started = False
         self.roots = Roots(kbs, files.load_kb_rows(store.connection))
 
     def take_hints(self, kb_name: KbName, paths: Sequence[str], origin: Origin = "disk") -> None:
@@ -103,7 +103,10 @@ class Reconciler:
         now_s = self.clock()
         for path in paths:
             parts = path.split("/")
-            if parts[-1] in IGNORE_FILES:
+            if path == IGNORE_FILE or (self.options.gitignore and parts[-1] == GITIGNORE_FILE):
+                self.settler.add(kb_name, "", origin, now_s)
+            elif not _is_utf8(path):
+                # The index can't hold such a name: walking the whole KB reports it.
                 self.settler.add(kb_name, "", origin, now_s)
             elif path == "" or not any(part.startswith(".") for part in parts):
                 self.settler.add(kb_name, path, origin, now_s)
@@ -146,18 +149,15 @@ class Reconciler:
         """Make the index the disk after a start: a first index, or what happened meanwhile."""
         self._note_kb_yaml()
         self.look_at_roots()
-        for name in self._back if self.store.has_epoch else ():
-            self._report(self.store.tell_all(name), None, 0)
-        self._back = []
-        names = self.roots.available()
-        totals = self._compare(names, frozenset(), silent=not self.store.has_epoch)
-        if self.stopping():
-            return totals
-        for name in names:
-            self.roots[name].indexed = True
-        if self.store.complete_first_pass(names) is not None:
-            self.listeners.on_new_epoch(self.store.position)
-        self.progress.active = False
+        while self._back:
+            # One by one: a failure repeats this pass, but tells none of them twice.
+            told = self.store.tell_all(self._back[0]) if self.store.has_epoch else Applied(())
+            del self._back[0]
+            self._report(told, None, 0)
+        totals = self._index(self.roots.available(), silent=not self.store.has_epoch)
+        if not self.stopping():
+            self.progress.active = False
+            self._started = True
         return totals
 
     def look_at_roots(self) -> None:
@@ -165,12 +165,40 @@ class Reconciler:
         batch = Batch(origin="sweep")
         changed = self.roots.look(batch)
         if batch.availability:
-            self._report(self.store.apply(batch), None, 0)
-        for kb in changed:
-            kb.replaced = False
-            self.settler.add(kb.name, "", "disk", self.clock())
+            applied = self.store.apply(batch)
+            self.roots.note_committed(batch)
+            self._report(applied, None, 0)
         if changed:
-            self.listeners.on_roots_changed()
+            self._take_replaced(changed)
+        late = [kb.name for kb in self.roots if kb.available and not kb.indexed]
+        if late and self._started:
+            # It was away when the others were indexed.
+            self._index(late, silent=False)
+
+    def _take_replaced(self, kbs: Sequence[WatchedKb]) -> None:
+        """Order the comparison that a root which is back, or is another directory, asks for."""
+        for kb in kbs:
+            kb.replaced = False
+        for kb in (*kbs, *self.roots.find_nested()):
+            self.settler.add(kb.name, "", "disk", self.clock())
+        self.listeners.on_roots_changed()
+
+    def _index(self, names: Sequence[KbName], silent: bool) -> dict[str, SyncCounts]:
+        """Compare KBs that may never have been indexed before, and note that they are now."""
+        totals = self._compare(names, frozenset(), silent)
+        if self.stopping():
+            return totals
+        done = [name for name in names if self.roots[name].available]
+        begun = self.store.complete_first_pass(done)
+        for name in done:
+            self.roots[name].indexed = True
+        if begun is not None:
+            self.listeners.on_new_epoch(self.store.position)
+        return totals
+
+    def is_any_away(self) -> bool:
+        """Whether a root is not there at the moment."""
+        return any(not kb.available for kb in self.roots)
 
     def _let_git_finish(self, by_kb: dict[str, list[DirtyPath]], now_s: float) -> None:
         for name in list(by_kb):
@@ -201,6 +229,7 @@ class Reconciler:
                     gather = self._open_gather(self.roots[name])
                     gathers.append(gather)
                     rest.extend(gatherer.gather(gather, dirty))
+            self._gather_explained(gatherer, gathers)
             gatherer.settle_missing(gathers)
             for gather in gathers:
                 gatherer.close(gather)
@@ -211,6 +240,20 @@ class Reconciler:
                 for path in dirty:
                     self.settler.put_back(path)
             raise
+
+    def _gather_explained(self, gatherer: Gatherer, gathers: list[KbGather]) -> None:
+        """Bring in the missing files that need not wait longer, also of other KBs: a move is one batch."""
+        open_gathers = {gather.kb_name: gather for gather in gathers}
+        by_kb: dict[KbName, list[DirtyPath]] = {}
+        for dirty in gatherer.explained(gathers):
+            if self.roots[dirty.kb_name].available:
+                by_kb.setdefault(dirty.kb_name, []).append(dirty)
+        for name, explained in by_kb.items():
+            if name not in open_gathers:
+                open_gathers[name] = self._open_gather(self.roots[name])
+                gathers.append(open_gathers[name])
+            # No room for all of them: they still wait, in the settler.
+            gatherer.gather(open_gathers[name], explained)
 
     def _open_gather(self, kb: WatchedKb) -> KbGather:
         rules = kb.read_rules(self.options.gitignore)
@@ -223,10 +266,8 @@ class Reconciler:
             if kb.look(batch) and not kb.replaced:
                 continue
             gathers.remove(gather)
-            if kb.replaced:
-                kb.replaced = False
-                self.settler.add(kb.name, "", "disk", self.clock())
-                self.listeners.on_roots_changed()
+            if kb.available:
+                self._take_replaced([kb])
 
     def _commit(self, batch: Batch, gathers: Sequence[KbGather], repairs: bool) -> Applied | None:
         origins = {
@@ -245,6 +286,7 @@ class Reconciler:
         if not batch.has_content():
             return None
         applied = self.store.apply(batch)
+        self.roots.note_committed(batch)
         changed_at_s = max((gather.changed_at_s for gather in gathers), default=0.0)
         lag_s = time.time() - changed_at_s if changed_at_s and batch.origin == "disk" else None
         repaired = [change for change in applied.changes if origin_of(change.key, change.path) == "sweep"]
@@ -285,7 +327,12 @@ class Reconciler:
             # Even without a path to look at there is one batch, where `kb_synced` is owed.
             owed = always_synced if not pending else frozenset()
             rest: list[DirtyPath] = []
-            applied = self._run_batch(by_kb, None, now_s, rest, owed, silent)
+            try:
+                applied = self._run_batch(by_kb, None, now_s, rest, owed, silent)
+            except BaseException:
+                for dirty in pending:
+                    self.settler.put_back(dirty)
+                raise
             pending = rest + pending
             self.progress.done = self.progress.total - len(pending)
             for name, count in applied.counts.items() if applied else ():
@@ -303,3 +350,11 @@ class Reconciler:
         if gather.scan_problems:
             self._report(self.store.apply(batch), None, 0)
         return paths
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -32,6 +32,8 @@ class WatchedKb:
     device: int | None
     inode: int | None
     git_hold: git.GitHold
+    committed: Availability
+    """What the index says of the root. Until a look is committed it is noted again and again."""
     replaced: bool = False
     """The root is back, or is another directory: the difference is yet to be told."""
 
@@ -48,20 +50,21 @@ class WatchedKb:
         """Look at the root, note in the batch what is new about it, and tell whether it is there."""
         look = look_at_root(self.kb.root, self.device, self.inode)
         if look.missing is not None:
-            if self.available:
-                self.available = False
-                self._note(batch, look.missing)
-            return False
-        if self.available and (look.device, look.inode) == (self.device, self.inode):
-            return True
-        self.replaced = not self.available or self.inode is not None
-        self.available, self.device, self.inode = True, look.device, look.inode
-        self.git_hold = git.GitHold(git.find_git_dir(self.kb.root))
-        self._note(batch, None)
-        return True
+            self.available = False
+        elif not self.available or (look.device, look.inode) != (self.device, self.inode):
+            # Never taken back here: only who has told the difference does that.
+            self.replaced |= not self.available or self.inode is not None
+            self.available, self.device, self.inode = True, look.device, look.inode
+            self.git_hold = git.GitHold(git.find_git_dir(self.kb.root))
+        elif self.git_hold.git_dir is None:
+            self.git_hold.git_dir = git.find_git_dir(self.kb.root)  # `git init` since then, perhaps
+        self._note(batch, look.missing)
+        return self.available
 
     def _note(self, batch: Batch, missing: str | None) -> None:
         availability = Availability(self.available, self.device, self.inode)
+        if availability == self.committed:
+            return
         batch.availability = {**batch.availability, self.name: availability}
         batch.add_problems(self.name, "kb", {".": (Problem(".", "unavailable", missing),) if missing else ()})
 
@@ -70,19 +73,15 @@ class Roots:
     """All watched KBs, by name, in the order in which they were named."""
 
     def __init__(self, kbs: Sequence[KnowledgeBase], rows: dict[str, KbRow]) -> None:
-        real = {kb.name: Path(os.path.realpath(kb.root)) for kb in kbs}
         self._kbs: dict[str, WatchedKb] = {}
         for kb in kbs:
             row = rows[kb.name]
-            nested = tuple(
-                root.relative_to(real[kb.name]).as_posix()
-                for root in real.values()
-                if real[kb.name] in root.parents
-            )
             hold = git.GitHold(git.find_git_dir(kb.root))
+            known = Availability(row.available, row.device, row.inode)
             self._kbs[kb.name] = WatchedKb(
-                kb, row.kb_id, nested, row.indexed, row.available, row.device, row.inode, hold
+                kb, row.kb_id, (), row.indexed, row.available, row.device, row.inode, hold, known
             )
+        self.find_nested()
 
     def __getitem__(self, name: str) -> WatchedKb:
         return self._kbs[name]
@@ -90,11 +89,31 @@ class Roots:
     def __iter__(self) -> Iterator[WatchedKb]:
         return iter(self._kbs.values())
 
+    def find_nested(self) -> list[WatchedKb]:
+        """Find anew which roots lie inside others (a root may be a link that was pointed elsewhere).
+
+        Returns those whose files are others than before.
+        """
+        real = {kb.name: Path(os.path.realpath(kb.kb.root)) for kb in self}
+        changed = []
+        for kb in self:
+            own = real[kb.name]
+            nested = tuple(root.relative_to(own).as_posix() for root in real.values() if own in root.parents)
+            if nested != kb.nested:
+                kb.nested = nested
+                changed.append(kb)
+        return changed
+
     def look(self, batch: Batch) -> list[WatchedKb]:
         """Look at every root; return those that are back or another directory."""
         for kb in self:
             kb.look(batch)
         return [kb for kb in self if kb.available and kb.replaced]
+
+    def note_committed(self, batch: Batch) -> None:
+        """Note that what a look has put into the batch is in the index."""
+        for name, availability in batch.availability.items():
+            self[name].committed = availability
 
     def available(self) -> list[KbName]:
         """The names of those that are there."""

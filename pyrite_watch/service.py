@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pyrite_watch.errors import EntryNotFoundError, JobNotFoundError, KbNotFoundError
+from pyrite_watch.errors import EntryNotFoundError, JobNotFoundError, KbNotFoundError, RequestError
 from pyrite_watch.index import queries
 from pyrite_watch.index.reader import Snapshot
 from pyrite_watch.index.store import SyncCounts
@@ -18,6 +18,19 @@ from pyrite_watch.pipeline import Pipeline
 
 MAX_JOBS = 100
 """How many finished sync jobs are remembered."""
+
+POLL_S = 0.5
+"""How often somebody who waits for a sync looks whether the pipeline still runs."""
+
+
+class StoppedError(RequestError):
+    """The watch was stopped before it came to this."""
+
+    status = 503
+    code = "STOPPED"
+
+    def __init__(self) -> None:
+        super().__init__("The watch was stopped.", "Ask again when it runs.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +84,16 @@ class KBService:
 
     def sync_index(self, kb_name: str | None = None) -> SyncCounts:
         """Compare with the disk now, and tell what differs; blocks until it is committed."""
-        return sum_counts(self._submit(kb_name).result())
+        future = self.submit(kb_name)
+        # In slices: a pipeline that is stopped meanwhile may never come to it.
+        while not wait([future], POLL_S).done:
+            if not self.pipeline.is_open:
+                raise StoppedError
+        return sum_counts(future.result())
 
     def submit_sync(self, kb_name: str | None = None) -> SyncJob:
         """The same, without waiting for it; `get_job` tells how it went."""
-        job = SyncJob(uuid.uuid4().hex, self._submit(kb_name))
+        job = SyncJob(uuid.uuid4().hex, self.submit(kb_name))
         with self._lock:
             finished = [job_id for job_id, known in self._jobs.items() if known.future.done()]
             for job_id in finished[: max(0, len(self._jobs) - MAX_JOBS)]:
@@ -97,8 +115,11 @@ class KBService:
             return {"job_id": job_id, "status": "failed", "error": str(error)}
         return {"job_id": job_id, "status": "completed", **asdict(sum_counts(future.result()))}
 
-    def _submit(self, kb_name: str | None) -> Future[dict[str, SyncCounts]]:
+    def submit(self, kb_name: str | None = None) -> Future[dict[str, SyncCounts]]:
+        """Ask for a comparison with the disk; the future has what each KB came to."""
         self.check_kb(kb_name)
+        if not self.pipeline.is_open:
+            raise StoppedError
         names: Sequence[str] = [kb_name] if kb_name is not None else list(self.kbs)
         return self.pipeline.sync(names)
 

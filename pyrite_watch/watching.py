@@ -100,12 +100,12 @@ def start_watcher(
 ) -> tuple[Watcher | None, WatchMode]:
     """Start to watch what the mode says; past the system's limit fall back to sweeping."""
     watched = [kb for kb in kbs if kb.name not in mode.polled]
-    roots = sorted({Path(os.path.realpath(kb.root)) for kb in watched if kb.root.is_dir()})
+    roots = sorted({Path(os.path.realpath(kb.root)) for kb in watched if os.path.isdir(kb.root)})
     parents = {
         parent
         for kb in kbs
         for parent in (Path(os.path.realpath(kb.root)).parent, Path(os.path.realpath(kb.root.parent)))
-        if parent.is_dir()
+        if os.path.isdir(parent)
     }
     if not roots and not parents:
         return None, mode

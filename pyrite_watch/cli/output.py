@@ -2,21 +2,25 @@
 
 Everything may be called from the writing thread; a lock keeps lines whole. Nothing is told before
 the ready line: what a pass tells earlier waits and follows it.
+
+Nobody waits for who reads stdout: what is printed is put into a `LineWriter`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TextIO
+from typing import IO, Any, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
 
 from pyrite_watch import __version__
+from pyrite_watch.cli.line_writer import MAX_WAITING_BYTES, LineWriter
 from pyrite_watch.model.change import Change
 from pyrite_watch.model.entry import Problem
 from pyrite_watch.model.event import Event, Position
@@ -62,10 +66,13 @@ class Output(Protocol):
 
 
 class JsonOutput:
-    """One JSON object a line, flushed per line; events exactly as on the socket."""
+    """One JSON object a line, flushed per line; events exactly as on the socket.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    A reader that lets more than `MAX_WAITING_BYTES` wait gets `resync` in place of what was dropped.
+    """
+
+    def __init__(self, stream: TextIO, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
+        self._writer = LineWriter(stream, _resync_line, max_waiting_bytes)
         self._lock = threading.Lock()
         self._waiting: list[Event] | None = []
 
@@ -107,18 +114,24 @@ class JsonOutput:
         """Print the last line."""
         with self._lock:
             self._print({"type": "stopped", "epoch": position.epoch, "offset": position.offset})
+        self._writer.finish()
 
     def _print(self, message: Mapping[str, Any]) -> None:
-        self._write(json.dumps(message, ensure_ascii=False))
+        self._write(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
 
-    def _print_events(self, events: Any) -> None:
+    def _print_events(self, events: Sequence[Event]) -> None:
         for event in events:
             self._write(event.message)
 
     def _write(self, line: str) -> None:
-        # Names may hold what the terminal's encoding does not: JSON is UTF-8 here, whatever the locale.
-        self._stream.buffer.write(line.encode("utf-8", "backslashreplace") + b"\n")
-        self._stream.flush()
+        # Names may hold what the terminal's encoding does not: JSON is UTF-8, whatever the locale.
+        self._writer.put(line + "\n", "utf-8")
+
+
+def _resync_line(count: int, last: str) -> str:
+    message = json.loads(last)
+    fields = {"type": "resync", "reason": "slow", "epoch": message["epoch"], "offset": message["offset"]}
+    return json.dumps(fields, separators=(",", ":")) + "\n"
 
 
 class PeopleOutput:
@@ -127,13 +140,24 @@ class PeopleOutput:
     def __init__(self, tabs: Callable[[], int] | None, stream: TextIO | None = None) -> None:
         self._tabs = tabs
         stream = stream or sys.stdout
-        # Off a terminal lines are never wrapped: somebody reads them with a program.
-        width = None if stream.isatty() else 10_000
-        self._console = Console(file=stream, highlight=False, soft_wrap=True, width=width, emoji=False)
+        self._writer = LineWriter(stream, _dropped_line)
+        is_terminal = stream.isatty()
+        plain = not is_terminal or bool(os.environ.get("NO_COLOR"))
+        self._console = Console(
+            file=cast("IO[str]", _Sink(self._writer, stream)),
+            highlight=False,
+            soft_wrap=True,
+            emoji=False,
+            # Off a terminal lines are never wrapped: somebody reads them with a program.
+            width=None if is_terminal else 10_000,
+            # With NO_COLOR alone rich goes on with bold and dim.
+            color_system=None if plain else "auto",
+            force_terminal=is_terminal,
+        )
+        self._away: set[str] = set()
         self._lock = threading.Lock()
         self._waiting: list[PassReport] | None = []
         self._name_width = 6
-        self._url: str | None = None
 
     def ready(
         self,
@@ -145,8 +169,8 @@ class PeopleOutput:
     ) -> None:
         """Print the banner, then what happened since the start."""
         with self._lock:
-            self._name_width = max((len(str(kb["name"])) for kb in kbs), default=6)
-            self._url = url
+            self._name_width = max((len(_shown(str(kb["name"]))) for kb in kbs), default=6)
+            self._away = {str(kb["name"]) for kb in kbs if not kb["available"]}
             self._banner(url, kbs, mode, took_s)
             waiting, self._waiting = self._waiting or [], None
             for report in waiting:
@@ -164,6 +188,7 @@ class PeopleOutput:
         """Print the last line."""
         with self._lock:
             self._console.print(Text("Stopped.", "dim"))
+        self._writer.finish()
 
     def _banner(
         self, url: str | None, kbs: Sequence[Mapping[str, Any]], mode: WatchMode, took_s: float
@@ -173,7 +198,7 @@ class PeopleOutput:
         self._console.print(head)
         if url is not None:
             self._console.print(Text.assemble(("  Page      ", "dim"), (f"{url}/", "underline")))
-        names = ", ".join(f"{kb['name']} ({_entries(kb)})" for kb in kbs[:6])
+        names = ", ".join(f"{_shown(str(kb['name']))} ({_entries(kb)})" for kb in kbs[:6])
         if len(kbs) > 6:
             names += f" and {len(kbs) - 6} more"
         self._console.print(Text.assemble(("  Watching  ", "dim"), names, (f"   {mode.name}", "dim")))
@@ -191,8 +216,8 @@ class PeopleOutput:
 
     def _print(self, report: PassReport) -> None:
         applied = report.applied
-        origins = {(event.kb_name, event.entry_id): _origin(event) for event in applied.events}
         if len(applied.changes) <= MAX_LINES:
+            origins = {(event.kb_name, event.entry_id): _origin(event) for event in applied.events}
             for change in applied.changes:
                 # Of a pair that moved, the arrival tells all.
                 if change.moved_to is None or change.after is not None:
@@ -203,13 +228,21 @@ class PeopleOutput:
                     self._synced(json.loads(event.message))
         for name, problem in applied.problems[:MAX_LINES]:
             if problem.kind == "unavailable":
+                self._away.add(name)
                 self._line("away", name, f"{problem.message} (its entries stay readable)")
             else:
                 self._line("problem", name, describe_problem(problem))
         if len(applied.problems) > MAX_LINES:
             self._line("problem", applied.problems[0][0], f"{len(applied.problems) - MAX_LINES} more")
         for name, path in applied.mended[:MAX_LINES]:
-            self._line("back" if path == "." else "mended", name, "" if path == "." else path)
+            # The root has problems of its own, too: a folder that may not be read is "." as well.
+            if path == "." and name in self._away:
+                self._away.discard(name)
+                self._line("back", name, "")
+            else:
+                self._line("mended", name, path)
+        if len(applied.mended) > MAX_LINES:
+            self._line("mended", applied.mended[0][0], f"{len(applied.mended) - MAX_LINES} more")
 
     def _change(self, change: Change, origin: str, report: PassReport) -> None:
         moved = ""
@@ -249,11 +282,40 @@ class PeopleOutput:
                 "  ",
                 (f"{what:<8}", _STYLES[what]),
                 " ",
-                f"{name:<{self._name_width}}",
-                "  ",
+                f"{_shown(name):<{self._name_width}}",
+                "  " if rest else "",
                 _shown(rest),
             )
         )
+
+
+class _Sink:
+    """What rich takes for its file: the lines it makes are put into the writer."""
+
+    def __init__(self, writer: LineWriter, stream: TextIO) -> None:
+        self._writer = writer
+        self._stream = stream
+        self.encoding = stream.encoding or "utf-8"
+
+    def write(self, text: str) -> int:
+        """Put it."""
+        self._writer.put(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def isatty(self) -> bool:
+        """As the stream says."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """As the stream says: rich asks the terminal for its size."""
+        return self._stream.fileno()
+
+
+def _dropped_line(count: int, last: str) -> str:
+    return f"          {count:,} lines were not printed: the terminal did not take them\n"
 
 
 def describe_problem(problem: Problem) -> str:

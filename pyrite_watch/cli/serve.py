@@ -155,7 +155,14 @@ class Watch:
         from pyrite_watch.server.protocol import FanoutProtocol
         from pyrite_watch.server.tokens import hide_queries
 
+        stopping = asyncio.Event()
+
         class Server(uvicorn.Server):
+            async def main_loop(self) -> None:
+                # uvicorn's own wakes ten times a second: a quarter of all that an idle watch costs.
+                while not await self.on_tick(0) and not await _is_set_within(stopping, 1.0):
+                    continue
+
             @contextlib.contextmanager
             def capture_signals(self) -> Iterator[None]:
                 # uvicorn raises the signal again after its shutdown, which would spoil exit 0.
@@ -179,7 +186,8 @@ class Watch:
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
-            loop.call_soon_threadsafe(setattr, server, "should_exit", True)
+            server.should_exit = True
+            loop.call_soon_threadsafe(stopping.set)
 
         ready = asyncio.Event()
 

@@ -18,15 +18,19 @@ QUIET_S = 0.05
 
 RECHECK_S = 0.01
 
+_MARKER_MAX_BYTES = 4096 + 16
+"""`gitdir: ` and the longest path that Linux takes."""
+
 
 def find_git_dir(root: Path) -> Path | None:
     """Find the git directory of the repository that holds a folder; None outside of any."""
     folder = Path(os.path.realpath(root))
     for candidate in (folder, *folder.parents):
         marker = candidate / ".git"
-        if marker.is_dir():
+        # Not Path.is_dir, which raises where a folder may not be entered (Python 3.11).
+        if os.path.isdir(marker):
             return marker
-        if marker.is_file():
+        if os.path.isfile(marker):
             return _linked_git_dir(marker)
     return None
 
@@ -34,10 +38,11 @@ def find_git_dir(root: Path) -> Path | None:
 def _linked_git_dir(marker: Path) -> Path | None:
     # A worktree or a submodule: a file that names the directory.
     try:
-        text = marker.read_text("utf-8", "surrogateescape")[:4096]
+        with open(marker, "rb") as file:
+            text = os.fsdecode(file.read(_MARKER_MAX_BYTES))
     except OSError:
         return None
-    if not text.startswith("gitdir:"):
+    if not text.startswith("gitdir:") or "\0" in text:
         return None
     return marker.parent / text.removeprefix("gitdir:").strip()
 
@@ -47,7 +52,7 @@ class GitHold:
     """Whether the changes of one KB are held. One thread uses it; times in seconds, monotonic."""
 
     git_dir: Path | None
-    _lock: tuple[int, int] | None = None
+    _lock_inode: int | None = None
     _first_seen_s: float = 0.0
     _last_seen_s: float = float("-inf")
 
@@ -58,10 +63,11 @@ class GitHold:
         try:
             status = os.lstat(self.git_dir / "index.lock")
         except OSError:
+            self._lock_inode = None
             return now_s - self._last_seen_s < QUIET_S
-        lock = (status.st_ino, status.st_ctime_ns)
-        if lock != self._lock:
-            self._lock = lock
+        # Not by its times as well: writing into a lock would make it a new one, which holds anew.
+        if status.st_ino != self._lock_inode:
+            self._lock_inode = status.st_ino
             age_s = wall_s - status.st_ctime
             self._first_seen_s = now_s - max(0.0, age_s)
         if now_s - self._first_seen_s >= LOCK_MAX_S:

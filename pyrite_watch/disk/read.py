@@ -7,11 +7,12 @@ are still those on the disk when this returns; `racy` says when nobody could tel
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyrite_watch.model.entry import FileState, Problem
@@ -105,6 +106,7 @@ def read_file(root: Path, path: str, max_bytes: int) -> RawFile | Folder | Unrea
 
 
 def _read(root: Path, path: str, folder: int, max_bytes: int) -> RawFile | Folder | Unreadable | None:
+    read: RawFile | None = None
     for _ in range(_ATTEMPTS):
         status = _lstat(root, path, folder)
         if stat.S_ISDIR(status.st_mode):
@@ -116,10 +118,18 @@ def _read(root: Path, path: str, folder: int, max_bytes: int) -> RawFile | Folde
             return Unreadable(state, Problem(path, "not_a_file", "it is not a regular file"))
         if status.st_size > max_bytes:
             return Unreadable(state, _too_big(path, status.st_size, max_bytes))
-        descriptor = _open(root, path, folder, _OPEN_FILE)
         try:
-            if file_state(os.fstat(descriptor)) != state:
-                continue  # another file by now
+            descriptor = _open(root, path, folder, _OPEN_FILE)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return None  # a link by now
+            raise
+        try:
+            opened = os.fstat(descriptor)
+            # Another file by now, perhaps: what was opened counts, if it is one.
+            if not stat.S_ISREG(opened.st_mode):
+                continue
+            state = file_state(opened)
             data = _read_all(descriptor, max_bytes)
             read_ns = time.time_ns()
             # Asked after the reading: who opens it later has not changed what was read.
@@ -129,10 +139,13 @@ def _read(root: Path, path: str, folder: int, max_bytes: int) -> RawFile | Folde
             os.close(descriptor)
         if len(data) > max_bytes:
             return Unreadable(after, _too_big(path, len(data), max_bytes))
+        read = RawFile(after, data, _is_racy(after, read_ns), writing)
         if after == state and len(data) == state.size:
-            return RawFile(state, data, _is_racy(state, read_ns), writing)
+            return read
+    if read is None:
+        return Unreadable(None, Problem(path, "not_a_file", "it is not a regular file"))
     # It is being written faster than it can be read: what was read is told as unfinished.
-    return RawFile(after, data, True, True)
+    return replace(read, racy=True, open_for_writing=True)
 
 
 def _is_racy(state: FileState, read_ns: int) -> bool:
@@ -174,18 +187,13 @@ if _HAS_DIR_FD and sys.platform != "win32":
                 inner = os.open(part, _OPEN_FOLDER, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = inner
-        except OSError as error:
+        except (OSError, ValueError) as error:
             os.close(descriptor)
             # O_NOFOLLOW with O_DIRECTORY tells a link as ENOTDIR or ELOOP.
-            if isinstance(error, NotADirectoryError | FileNotFoundError) or _is_loop(error):
+            if isinstance(error, OSError) and error.errno in (errno.ENOTDIR, errno.ENOENT, errno.ELOOP):
                 return None
             raise
         return descriptor
-
-    def _is_loop(error: OSError) -> bool:
-        import errno
-
-        return error.errno == errno.ELOOP
 
     def _close(folder: int) -> None:
         os.close(folder)

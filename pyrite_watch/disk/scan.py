@@ -24,12 +24,15 @@ class TreeScan:
 
     files: dict[str, FileState] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
     def hides(self, path: str) -> bool:
         """Whether the path lies in a folder that could not be read."""
-        return any(not folder or path.startswith(f"{folder}/") for folder in self.unreadable)
+        if not self.unreadable:
+            return False
+        above = (path[:at] for at, char in enumerate(path) if char == "/")
+        return "" in self.unreadable or any(folder in self.unreadable for folder in above)
 
 
 def scan_tree(root: Path, rules: IgnoreRules, below: str = "") -> TreeScan:
@@ -48,7 +51,7 @@ def scan_tree(root: Path, rules: IgnoreRules, below: str = "") -> TreeScan:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            scan.unreadable.append(folder)
+            scan.unreadable.add(folder)
             scan.problems.append(
                 Problem(folder or ".", "unreadable", f"the folder cannot be read: {error.strerror}")
             )
@@ -82,7 +85,7 @@ def _take(
     except OSError as error:
         # A folder that may be listed but not entered: its files can't even be looked at.
         if folder not in scan.unreadable:
-            scan.unreadable.append(folder)
+            scan.unreadable.add(folder)
             scan.problems.append(
                 Problem(folder or ".", "unreadable", f"the folder cannot be read: {error.strerror}")
             )

@@ -7,9 +7,11 @@ Times are seconds of any clock that does not go backwards.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from pyrite_watch.model.change import Origin
+from pyrite_watch.model.entry import Revision
 from pyrite_watch.model.kb import KbName
 
 RECHECK_S = 0.02
@@ -24,6 +26,7 @@ and so that a root that is being deleted is seen to be gone before its files are
 class DirtyPath:
     """A hint that a path may differ: since when, by whom, and when it is to be looked at.
 
+    `missing_revisions` are what a missing file held: a new file with one of them explains it.
     `is_folder_look` marks the second look at a folder, which does not order another.
     """
 
@@ -33,7 +36,22 @@ class DirtyPath:
     since_s: float
     due_s: float
     missing_since_s: float | None = None
+    missing_revisions: frozenset[Revision] = frozenset()
     is_folder_look: bool = False
+
+
+def merge(one: DirtyPath, other: DirtyPath) -> DirtyPath:
+    """Make one hint of two about the same path: the earlier times, and `disk` before `sweep`."""
+    times = [since_s for since_s in (one.missing_since_s, other.missing_since_s) if since_s is not None]
+    return replace(
+        one,
+        origin="disk" if "disk" in (one.origin, other.origin) else one.origin,
+        since_s=min(one.since_s, other.since_s),
+        due_s=min(one.due_s, other.due_s),
+        missing_since_s=min(times, default=None),
+        missing_revisions=one.missing_revisions | other.missing_revisions,
+        is_folder_look=one.is_folder_look and other.is_folder_look,
+    )
 
 
 Key = tuple[str, str]
@@ -52,6 +70,9 @@ class Settler:
         self.incomplete_s = incomplete_s
         self._dirty: dict[Key, DirtyPath] = {}
         self._looks: list[DirtyPath] = []
+        # Missing paths that nobody has named since: another deletion may hold them back longer.
+        self._held: set[Key] = set()
+        self._newest_missing_s: dict[KbName, float] = {}
 
     def __len__(self) -> int:
         return len(self._dirty)
@@ -63,8 +84,9 @@ class Settler:
         if known is None:
             self._dirty[key] = DirtyPath(kb_name, path, origin, now_s, now_s)
         else:
-            first = "disk" if "disk" in (origin, known.origin) else known.origin
-            self._dirty[key] = replace(known, origin=first, due_s=now_s)
+            hint = DirtyPath(kb_name, path, origin, now_s, now_s)
+            self._dirty[key] = replace(merge(known, hint), due_s=now_s)
+            self._held.discard(key)
 
     def look_again(self, kb_name: KbName, folder: str, now_s: float, delays_s: tuple[float, ...]) -> None:
         """Order later looks at a folder: what is made right after it is not always notified."""
@@ -75,13 +97,33 @@ class Settler:
 
     def take_due(self, now_s: float) -> list[DirtyPath]:
         """Take out every path that is to be looked at now."""
-        due = [dirty for dirty in self._dirty.values() if dirty.due_s <= now_s]
-        for dirty in due:
-            del self._dirty[dirty.kb_name, dirty.path]
-        looks = [look for look in self._looks if look.due_s <= now_s]
+        due = []
+        for key, dirty in list(self._dirty.items()):
+            if dirty.due_s > now_s:
+                continue
+            # Asked here, as looking at every one of them each time would cost a stream of deletions
+            # ten looks a file.
+            due_s = self._missing_due_s(dirty) if key in self._held else now_s
+            if due_s > now_s:
+                self._dirty[key] = replace(dirty, due_s=due_s)
+                continue
+            self._held.discard(key)
+            del self._dirty[key]
+            due.append(dirty)
+        # A folder that was named a hundred times is walked once.
+        looks = {(look.kb_name, look.path): look for look in self._looks if look.due_s <= now_s}
         if looks:
             self._looks = [look for look in self._looks if look.due_s > now_s]
-        return due + looks
+        return [*due, *looks.values()]
+
+    def waiting(self, kb_name: KbName, path: str) -> DirtyPath | None:
+        """Give what is known of a path that waits; it goes on waiting."""
+        return self._dirty.get((kb_name, path))
+
+    def explained_by(self, revisions: Collection[Revision]) -> list[DirtyPath]:
+        """Give the missing files that wait and held one of these contents; they go on waiting."""
+        came = frozenset(revisions)
+        return [dirty for dirty in self._dirty.values() if not came.isdisjoint(dirty.missing_revisions)]
 
     def put_back(self, dirty: DirtyPath, due_s: float | None = None) -> None:
         """Keep a path for later (`due_s`), or for the next turn as it was, after a failure."""
@@ -96,23 +138,30 @@ class Settler:
 
         As long as more of them go missing they wait together, at most `MISSING_MAX_S`.
         """
-        missing = [
+        for dirty in missing:
+            if dirty.missing_since_s is None:
+                self._newest_missing_s[dirty.kb_name] = now_s
+        waiting = [
             dirty if dirty.missing_since_s is not None else replace(dirty, missing_since_s=now_s)
             for dirty in missing
         ]
-        kbs = {dirty.kb_name for dirty in missing}
-        waiting = (dirty for dirty in self._dirty.values() if dirty.kb_name in kbs)
-        times = [dirty.missing_since_s for dirty in (*missing, *waiting)]
-        newest = max((since_s for since_s in times if since_s is not None), default=now_s)
         over = []
-        for dirty in missing:
-            since = now_s if dirty.missing_since_s is None else dirty.missing_since_s
-            due_s = min(newest + self.settle_s, since + MISSING_MAX_S)
+        for dirty in waiting:
+            due_s = self._missing_due_s(dirty)
             if due_s <= now_s:
                 over.append(dirty)
             else:
-                self.put_back(dirty, due_s)
+                # In the place of an older hint that waits for something else, such as the file's end.
+                key = (dirty.kb_name, dirty.path)
+                self._dirty[key] = replace(dirty, due_s=due_s)
+                self._held.add(key)
         return over
+
+    def _missing_due_s(self, dirty: DirtyPath) -> float:
+        assert dirty.missing_since_s is not None
+        since_s = dirty.missing_since_s
+        newest_s = self._newest_missing_s.get(dirty.kb_name, since_s)
+        return min(max(newest_s, since_s) + self.settle_s, since_s + MISSING_MAX_S)
 
     def wait_incomplete(self, dirty: DirtyPath, now_s: float, changed_ago_s: float) -> bool:
         """Put back an unfinished file, unless its time is over; tell whether it waits.

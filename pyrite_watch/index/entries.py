@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyrite_watch.index.reconcile import EntryWrite
-from pyrite_watch.model.entry import EntryContent, EntryId
+from pyrite_watch.model.entry import EntryContent, EntryId, Revision
 
 
 def iso_time(timestamp_s: float) -> str:
@@ -26,6 +27,16 @@ def _mtime(write: EntryWrite) -> str:
 def json_text(value: object) -> str:
     """Compact JSON, not escaped beyond what JSON needs."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What an entry's row held before it is written."""
+
+    row: int
+    revision: Revision
+    created_at: str
+    updated_at: str
 
 
 def apply_entries(
@@ -60,22 +71,31 @@ def apply_entries(
         _insert(connection, kb_id, kb_name, fresh)
 
 
-def _columns(write: EntryWrite, content: EntryContent, created_at: str | None) -> tuple[object, ...]:
+_WRITTEN = (
+    "path", "revision", "title", "entry_type", "importance", "status", "date", "tags",
+    "created_at", "updated_at", "summary", "metadata", "body",
+)  # fmt: skip
+
+
+def _columns(write: EntryWrite, content: EntryContent, old: _Row | None) -> tuple[object, ...]:
+    """Give the values of `_WRITTEN`."""
     changed = _mtime(write)
+    # A copy in another place has another mtime, but the content did not change.
+    same = old is not None and old.revision == write.revision
     return (
         write.path,
         write.revision,
         content.title,
         content.entry_type,
-        content.body,
-        content.summary,
         content.importance,
         content.status,
         content.date,
         json_text(content.tags),
+        content.created_at or (old.created_at if old is not None else changed),
+        content.updated_at or (old.updated_at if old is not None and same else changed),
+        content.summary,
         json_text(content.metadata),
-        content.created_at or created_at or changed,
-        content.updated_at or changed,
+        content.body,
     )
 
 
@@ -87,11 +107,14 @@ def _insert(
     for row, (entry_id, write) in enumerate(fresh, first):
         content = write.content
         assert content is not None
-        columns = _columns(write, content, None)
-        rows.append((row, kb_id, entry_id, *columns))
-        texts.append((row, content.title, content.body, columns[9]))
+        rows.append((row, kb_id, entry_id, *_columns(write, content, None)))
+        texts.append((row, content.title, content.body, json_text(content.tags)))
         links.extend(_links(row, kb_name, content))
-    connection.executemany("INSERT INTO entry VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+    connection.executemany(
+        f"INSERT INTO entry (row, kb_id, entry_id, {', '.join(_WRITTEN)})"
+        f" VALUES (?, ?, ?, {', '.join('?' * len(_WRITTEN))})",
+        rows,
+    )
     connection.executemany("INSERT INTO entry_text (rowid, title, body, tags) VALUES (?, ?, ?, ?)", texts)
     connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", links)
 
@@ -100,9 +123,10 @@ def _links(row: int, kb_name: str, content: EntryContent) -> list[tuple[int, int
     return [(row, number, link.kb_name or kb_name, link.target) for number, link in enumerate(content.links)]
 
 
-def _forget_text(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId) -> tuple[int, str]:
-    row, title, body, tags, created_at = connection.execute(
-        "SELECT row, title, body, tags, created_at FROM entry WHERE kb_id = ? AND entry_id = ?",
+def _forget_text(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId) -> _Row:
+    row, title, body, tags, *rest = connection.execute(
+        "SELECT row, title, body, tags, revision, created_at, updated_at FROM entry"
+        " WHERE kb_id = ? AND entry_id = ?",
         (kb_id, entry_id),
     ).fetchone()
     # An external-content index is told the old text, and must be told exactly that.
@@ -111,7 +135,7 @@ def _forget_text(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId) 
         (row, title, body, tags),
     )
     connection.execute("DELETE FROM link WHERE source = ?", (row,))
-    return row, created_at
+    return _Row(row, *rest)
 
 
 def _update(
@@ -122,21 +146,18 @@ def _update(
     write: EntryWrite,
     content: EntryContent,
 ) -> None:
-    row, created_at = _forget_text(connection, kb_id, entry_id)
-    columns = _columns(write, content, created_at)
+    old = _forget_text(connection, kb_id, entry_id)
     connection.execute(
-        "UPDATE entry SET path = ?, revision = ?, title = ?, entry_type = ?, body = ?, summary = ?,"
-        " importance = ?, status = ?, date = ?, tags = ?, metadata = ?, created_at = ?, updated_at = ?"
-        " WHERE row = ?",
-        (*columns, row),
+        f"UPDATE entry SET {', '.join(f'{column} = ?' for column in _WRITTEN)} WHERE row = ?",
+        (*_columns(write, content, old), old.row),
     )
     connection.execute(
         "INSERT INTO entry_text (rowid, title, body, tags) VALUES (?, ?, ?, ?)",
-        (row, content.title, content.body, columns[9]),
+        (old.row, content.title, content.body, json_text(content.tags)),
     )
-    connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", _links(row, kb_name, content))
+    connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", _links(old.row, kb_name, content))
 
 
 def _delete(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId) -> None:
-    row, _ = _forget_text(connection, kb_id, entry_id)
-    connection.execute("DELETE FROM entry WHERE row = ?", (row,))
+    old = _forget_text(connection, kb_id, entry_id)
+    connection.execute("DELETE FROM entry WHERE row = ?", (old.row,))

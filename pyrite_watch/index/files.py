@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pyrite_watch.index.owners import FileRecord
+from pyrite_watch.index.owners import FileRecord, path_id
 from pyrite_watch.model.entry import EntryId, FileState, Problem
 
 ProblemScope = Literal["file", "scan", "kb"]
@@ -20,7 +20,7 @@ _COLUMNS = (
     "f.path, f.mtime_ns, f.ctime_ns, f.size, f.inode, f.device, f.revision, f.entry_id, f.claim,"
     " f.explicit, f.form, e.revision"
 )
-_FROM = "FROM file f LEFT JOIN entry e ON e.kb_id = f.kb_id AND e.entry_id = f.entry_id"
+_JOIN = "LEFT JOIN entry e ON e.kb_id = f.kb_id AND e.entry_id = f.entry_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,20 @@ def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _load_where(
-    connection: sqlite3.Connection, kb_id: int, column: str, values: Iterable[str], extra: str = ""
+    connection: sqlite3.Connection,
+    kb_id: int,
+    column: str,
+    values: Iterable[str],
+    index: str = "",
+    extra: str = "",
 ) -> Iterator[FileRecord]:
+    # SQLite (3.40) takes a KB for ten files, and from three values on reads them all: so the index is named.
+    source = f"FROM file f{index and f' INDEXED BY {index}'} {_JOIN}"
     for chunk in _chunks(values):
         marks = ", ".join("?" * len(chunk))
         rows = connection.execute(
-            f"SELECT {_COLUMNS} {_FROM} WHERE f.kb_id = ? AND f.{column} IN ({marks}){extra}", (kb_id, *chunk)
+            f"SELECT {_COLUMNS} {source} WHERE f.kb_id = ? AND f.{column} IN ({marks}){extra}",
+            (kb_id, *chunk),
         )
         yield from map(_record, rows)
 
@@ -78,14 +86,25 @@ def load_owners(
     connection: sqlite3.Connection, kb_id: int, ids: Iterable[EntryId]
 ) -> dict[EntryId, FileRecord]:
     """Load the records of the files that own the given ids."""
-    found = _load_where(connection, kb_id, "entry_id", ids)
+    found = _load_where(connection, kb_id, "entry_id", ids, "file_owner")
     return {record.entry_id: record for record in found if record.entry_id is not None}
 
 
 def load_waiting_paths(connection: sqlite3.Connection, kb_id: int, ids: Iterable[EntryId]) -> list[str]:
     """Load the paths of the files that would take over one of the ids."""
-    found = _load_where(connection, kb_id, "claim", ids, " AND f.entry_id IS NULL")
-    return sorted(record.path for record in found)
+    ids = set(ids)
+    if not ids:
+        return []
+    found = _load_where(connection, kb_id, "claim", ids, "file_waiting", " AND f.entry_id IS NULL")
+    paths = {record.path for record in found}
+    # A derived id may be waited for in the path's form too.
+    derived = connection.execute(
+        "SELECT path FROM file INDEXED BY file_waiting_derived"
+        " WHERE kb_id = ? AND entry_id IS NULL AND claim IS NOT NULL AND NOT explicit",
+        (kb_id,),
+    )
+    paths.update(row[0] for row in derived if path_id(row[0]) in ids)
+    return sorted(paths)
 
 
 def load_paths_below(connection: sqlite3.Connection, kb_id: int, folder: str) -> list[str]:
@@ -156,12 +175,14 @@ def apply_problems(
     scope: ProblemScope,
     problems: Mapping[str, Sequence[Problem]],
     ts: str,
-) -> tuple[list[Problem], list[str]]:
-    """Replace the problems of the given paths in one scope; return the new ones, and the paths mended.
+) -> tuple[list[Problem], list[str], bool]:
+    """Replace the problems of the given paths in one scope.
 
-    A problem that stays keeps its `since`.
+    A problem that stays keeps its `since`. Returns the new ones, the paths mended, and whether
+    anything differs (a path that keeps only one of two problems is in neither).
     """
     new: list[Problem] = []
+    differ = False
     mended: list[str] = []
     known: dict[str, dict[str, tuple[str, int | None, str]]] = {}
     for chunk in _chunks(problems):
@@ -174,13 +195,16 @@ def apply_problems(
             known.setdefault(path, {})[kind] = (message, line, since)
     for path, now in problems.items():
         before = known.get(path, {})
-        wanted = {problem.kind: (problem.message, problem.line) for problem in now}
+        # One of a kind is shown: of several lines that are wrong alike, the first.
+        firsts = {problem.kind: problem for problem in reversed(now)}
+        wanted = {kind: (problem.message, problem.line) for kind, problem in firsts.items()}
         if wanted == {kind: row[:2] for kind, row in before.items()}:
             continue
+        differ = True
         new += [
             problem
-            for problem in now
-            if problem.kind not in before or before[problem.kind][:2] != (problem.message, problem.line)
+            for kind, problem in sorted(firsts.items())
+            if kind not in before or before[kind][:2] != wanted[kind]
         ]
         if not now:
             mended.append(path)
@@ -188,24 +212,27 @@ def apply_problems(
             "DELETE FROM problem WHERE kb_id = ? AND scope = ? AND path = ?", (kb_id, scope, path)
         )
         connection.executemany(
-            "INSERT OR REPLACE INTO problem VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO problem VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (kb_id, path, kind, scope, message, line, before[kind][2] if kind in before else ts)
+                (kb_id, scope, path, kind, message, line, before[kind][2] if kind in before else ts)
                 for kind, (message, line) in wanted.items()
             ],
         )
-    return new, mended
+    return new, mended, differ
 
 
 def load_problem_paths(
     connection: sqlite3.Connection, kb_id: int, scope: ProblemScope, folder: str = ""
 ) -> list[str]:
     """Load the paths with a problem of that scope, at or below a folder (all where it is empty)."""
-    rows = connection.execute(
-        "SELECT DISTINCT path FROM problem WHERE kb_id = ? AND scope = ?"
-        " AND (? = '' OR path = ? OR (path > ? AND path < ?))",
-        (kb_id, scope, folder, folder, f"{folder}/", f"{folder}0"),
-    )
+    query, values = "SELECT DISTINCT path FROM problem WHERE kb_id = ? AND scope = ?", (kb_id, scope)
+    if not folder:
+        rows = connection.execute(query, values)
+    else:
+        rows = connection.execute(
+            f"{query} AND path = ? UNION {query} AND path > ? AND path < ?",
+            (*values, folder, *values, f"{folder}/", f"{folder}0"),
+        )
     return [row[0] for row in rows]
 
 

@@ -17,7 +17,7 @@ from pyrite_watch.disk.ignore import IgnoreRules
 from pyrite_watch.disk.parse import parse_entry, revision_of
 from pyrite_watch.disk.read import Folder, RawFile, Unreadable, read_file, read_status
 from pyrite_watch.disk.scan import scan_tree
-from pyrite_watch.disk.settle import DirtyPath, Settler
+from pyrite_watch.disk.settle import DirtyPath, Settler, merge
 from pyrite_watch.index import files
 from pyrite_watch.index.owners import EMPTY_REVISION, FileOnDisk, FileRecord, KbView, claim_of, path_id
 from pyrite_watch.index.reconcile import judge
@@ -51,6 +51,8 @@ class KbGather:
     missing: dict[str, DirtyPath] = field(default_factory=dict)
     scan_problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
+    with_problem: frozenset[str] | None = None
+    """The paths of files with a problem, loaded when first asked for."""
     changed_at_s: float = 0.0
     read_bytes: int = 0
 
@@ -72,11 +74,17 @@ class Gatherer:
 
     def gather(self, kb: KbGather, dirty: Iterable[DirtyPath]) -> list[DirtyPath]:
         """Look at the dirty paths of one KB; return those for which the batch has no room."""
-        candidates: dict[str, DirtyPath] = {}
+        hints: dict[str, DirtyPath] = {}
         for hint in dirty:
-            self._expand(kb, hint, candidates)
+            known = hints.get(hint.path)
+            hints[hint.path] = hint if known is None else merge(known, hint)
+        order = sorted(hints)
+        # Those beyond are not even looked for: else a storm would be asked for in full with each batch.
+        rest = [hints[path] for path in order[MAX_BATCH_PATHS:]]
+        candidates: dict[str, DirtyPath] = {}
+        for path in order[:MAX_BATCH_PATHS]:
+            self._expand(kb, hints[path], candidates)
         kb.indexed.update(files.load_records(self._connection, kb.kb_id, candidates))
-        rest: list[DirtyPath] = []
         for path in sorted(candidates):
             if len(kb.disk) >= MAX_BATCH_PATHS or kb.read_bytes >= MAX_BATCH_BYTES:
                 rest.append(candidates[path])
@@ -84,9 +92,22 @@ class Gatherer:
                 self._look(kb, candidates[path])
         return rest
 
+    def explained(self, kbs: Iterable[KbGather]) -> list[DirtyPath]:
+        """Give the missing files of any KB that wait and whose content has just come elsewhere."""
+        if self._settler is None:
+            return []
+        came = {
+            file.revision
+            for kb in kbs
+            for path, file in kb.disk.items()
+            if file is not None and file.revision and path not in kb.indexed
+        }
+        return self._settler.explained_by(came) if came else []
+
     def settle_missing(self, kbs: Collection[KbGather]) -> None:
         """Decide which missing files are gone: those that a new file explains, and the overdue."""
         came = {file.revision for kb in kbs for file in kb.disk.values() if file is not None}
+        came.discard(_NEVER_READ)
         for kb in kbs:
             ids = {file.content.explicit_id for file in kb.disk.values() if file is not None and file.content}
             gone: list[DirtyPath] = []
@@ -96,7 +117,12 @@ class Gatherer:
                 explained = record.entry_id is not None and (
                     record.entry_id in ids or record.revision in came or record.good_revision in came
                 )
-                (gone if explained or self._settler is None else unexplained).append(dirty)
+                if explained or self._settler is None:
+                    gone.append(dirty)
+                else:
+                    held = (record.revision, record.good_revision)
+                    revisions = frozenset(revision for revision in held if revision)
+                    unexplained.append(replace(dirty, missing_revisions=revisions))
             if self._settler is not None:
                 gone += self._settler.wait_missing(unexplained, self._now_s)
             for dirty in gone:
@@ -130,7 +156,12 @@ class Gatherer:
         path = dirty.path
 
         def add(name: str) -> None:
-            candidates.setdefault(name, replace(dirty, path=name, is_folder_look=False))
+            found = replace(dirty, path=name, is_folder_look=False)
+            # It may have a hint of its own, which is older and says who saw it.
+            known = candidates.get(name)
+            if known is None and self._settler is not None:
+                known = self._settler.waiting(kb.kb_name, name)
+            candidates[name] = found if known is None else merge(known, found)
 
         looked = read_status(kb.root, path) if path else Folder()
         if isinstance(looked, Folder) and (path == "" or kb.rules.path_rule(path, folder=True) is None):
@@ -142,7 +173,8 @@ class Gatherer:
         if path.endswith(".md"):
             add(path)
         elif isinstance(looked, Unreadable) and kb.rules.path_rule(path, folder=True) is None:
-            kb.scan_problems[path] = (looked.problem,)
+            # A folder above it can't be opened: walking that one says so, and knows what it hides.
+            self._expand(kb, replace(dirty, path=path.rpartition("/")[0]), candidates)
             return
         # What was a folder may be gone, or hidden by a new rule, or a file now.
         for below in files.load_paths_below(self._connection, kb.kb_id, path):
@@ -197,12 +229,15 @@ class Gatherer:
             kb.changed_at_s = max(kb.changed_at_s, file.state.ctime_ns / 1e9)
 
     def _forget(self, kb: KbGather, path: str, record: FileRecord | None) -> None:
-        if record is not None or files.load_problem_paths(self._connection, kb.kb_id, "file", path):
+        if kb.with_problem is None:
+            kb.with_problem = frozenset(files.load_problem_paths(self._connection, kb.kb_id, "file"))
+        if record is not None or path in kb.with_problem:
             kb.disk[path] = None
 
     def _look_closely(self, kb: KbGather, path: str) -> None:
         """Read and parse, whatever its state says; nothing waits."""
-        raw = read_file(kb.root, path, self._max_entry_bytes)
+        hidden = kb.rules.path_rule(path) is not None
+        raw = None if hidden else read_file(kb.root, path, self._max_entry_bytes)
         if raw is None or isinstance(raw, Folder):
             kb.disk[path] = None
         else:
@@ -211,6 +246,8 @@ class Gatherer:
     def _concerns(self, kb: KbGather, owner: FileRecord) -> bool:
         if kb.fresh and not owner.explicit:
             return True  # without history an explicit id goes before a derived one
+        if kb.rules.path_rule(owner.path) is not None:
+            return True
         looked = read_status(kb.root, owner.path)
         if looked is None or isinstance(looked, Folder):
             return True

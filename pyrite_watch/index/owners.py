@@ -110,6 +110,7 @@ def assign_ids(view: KbView) -> IdAssignment:
     explicit: dict[EntryId, list[str]] = {}
     derived: list[str] = []
     inherited: dict[str, str] = {}
+    vanished = _vanished_owners(view)
 
     def own(path: str, entry_id: EntryId) -> None:
         owned[path] = entry_id
@@ -123,7 +124,7 @@ def assign_ids(view: KbView) -> IdAssignment:
         if file.content is None:
             if record is not None and record.entry_id is not None:
                 own(path, record.entry_id)
-            elif file.is_bad and record is None and (origin := _moved_bad_file(view, file, inherited)):
+            elif file.is_bad and (origin := _take_origin(vanished, file)) is not None:
                 inherited[path] = origin.path
                 assert origin.entry_id is not None
                 own(path, origin.entry_id)
@@ -185,26 +186,34 @@ def _heir(view: KbView, left: FileRecord | None, paths: list[str]) -> str:
         if left is None:
             return True, True, True, path
         same_bytes = file.revision in (left.revision, left.good_revision)
-        same_file = (
-            left.state is not None
-            and file.state is not None
-            and (left.state.inode, left.state.device) == (file.state.inode, file.state.device)
-        )
-        return not same_bytes, not same_file, path in view.indexed, path
+        return not same_bytes, not is_same_file(file, left), path in view.indexed, path
 
     return min(paths, key=likeness)
 
 
-def _moved_bad_file(view: KbView, file: FileOnDisk, inherited: Mapping[str, str]) -> FileRecord | None:
-    """Find the vanished file of which a new bad one is the same bytes under another name."""
-    candidates = [
-        record
-        for path, record in view.indexed.items()
-        if record.entry_id is not None
-        and path in view.disk
-        and view.disk[path] is None
-        and file.revision
-        and record.revision == file.revision
-        and path not in inherited.values()
-    ]
-    return min(candidates, key=lambda record: record.path, default=None)
+def is_same_file(file: FileOnDisk, record: FileRecord) -> bool:
+    """Whether it is the very file of the record, be it under another name."""
+    return (
+        file.state is not None
+        and record.state is not None
+        and (file.state.inode, file.state.device) == (record.state.inode, record.state.device)
+    )
+
+
+def _vanished_owners(view: KbView) -> dict[Revision, list[FileRecord]]:
+    """List the files that owned an id and are gone, by their last bytes."""
+    vanished: dict[Revision, list[FileRecord]] = {}
+    for path, record in view.indexed.items():
+        if record.entry_id is not None and record.revision and path in view.disk and view.disk[path] is None:
+            vanished.setdefault(record.revision, []).append(record)
+    return vanished
+
+
+def _take_origin(vanished: Mapping[Revision, list[FileRecord]], file: FileOnDisk) -> FileRecord | None:
+    """Find the vanished file of which a bad one is the same bytes under another name; it is taken."""
+    candidates = vanished.get(file.revision)
+    if not candidates:
+        return None
+    origin = min(candidates, key=lambda record: (not is_same_file(file, record), record.path))
+    candidates.remove(origin)
+    return origin

@@ -39,6 +39,8 @@ class Reader:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Open a read transaction; keep it short, and never open across a send."""
+        # Asked first: an epoch that begins meanwhile must not name an older snapshot.
+        passing_epoch = self._passing_epoch()
         connection = self._take()
         try:
             connection.execute("BEGIN")
@@ -47,7 +49,7 @@ class Reader:
                 position = (
                     Position(epoch, log.load_offset(connection))
                     if epoch is not None
-                    else Position(self._passing_epoch(), Offset(0))
+                    else Position(passing_epoch, Offset(0))
                 )
                 yield Snapshot(connection, position)
             finally:
@@ -74,7 +76,10 @@ class Reader:
         if not self._closed:
             try:
                 self._idle.put_nowait(connection)
-                return
             except queue.Full:
-                pass
-        connection.close()
+                connection.close()
+            if not self._closed:
+                return
+            self.close()  # it was closed meanwhile
+        else:
+            connection.close()

@@ -141,8 +141,30 @@ def judge(file: FileOnDisk, record: FileRecord | None) -> FileOnDisk:
     return replace(file, parsed=ParsedFile(None, (problem,)))
 
 
+def _judge_moved(view: KbView) -> Mapping[str, FileOnDisk | None]:
+    """Refuse under its new name what was refused under the old one: the last good version stays."""
+    refused = {
+        (record.state.inode, record.state.device): record
+        for path, record in view.indexed.items()
+        if record.state is not None
+        and record.good_revision not in (None, record.revision)
+        and path in view.disk
+        and view.disk[path] is None
+    }
+    if not refused:
+        return view.disk
+    disk = dict(view.disk)
+    for path, file in view.disk.items():
+        if file is not None and file.state is not None and path not in view.indexed:
+            origin = refused.get((file.state.inode, file.state.device))
+            if origin is not None and origin.revision == file.revision:
+                disk[path] = judge(file, origin)
+    return disk
+
+
 def plan_kb(view: KbView) -> KbPlan:
     """Decide what the index shall hold of the batch's paths, once `judge` has seen them."""
+    view = replace(view, disk=_judge_moved(view))
     ids = assign_ids(view)
     kb = KbName(view.kb_name)
     before: dict[EntryKey, EntryRef] = {}

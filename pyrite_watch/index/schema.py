@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from pyrite_watch.errors import StateDamagedError, StateNewerError
+from pyrite_watch.errors import StateDamagedError, StateError, StateFolderError, StateNewerError
 
 DATABASE = "index.sqlite"
 APPLICATION_ID = 0x50795721
@@ -31,6 +31,7 @@ CREATE TABLE kb (
     kb_id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     active INTEGER NOT NULL DEFAULT 1,     -- named at the last start
+    untold INTEGER NOT NULL DEFAULT 0,     -- named again, and its entries are not told yet
     indexed INTEGER NOT NULL DEFAULT 0,    -- its first pass was committed
     available INTEGER NOT NULL DEFAULT 1,
     device INTEGER,
@@ -53,7 +54,11 @@ CREATE TABLE file (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX file_owner ON file (kb_id, entry_id) WHERE entry_id IS NOT NULL;
 CREATE INDEX file_waiting ON file (kb_id, claim) WHERE entry_id IS NULL;
+-- Next to none: two files of one name but for its form, or a path that spells another's id.
+CREATE INDEX file_waiting_derived ON file (kb_id)
+    WHERE entry_id IS NULL AND claim IS NOT NULL AND NOT explicit;
 
+-- The long ones stand last: what comes after a long body costs reading its overflow pages.
 CREATE TABLE entry (
     row INTEGER PRIMARY KEY,
     kb_id INTEGER NOT NULL,
@@ -62,28 +67,29 @@ CREATE TABLE entry (
     revision TEXT NOT NULL,
     title TEXT NOT NULL,
     entry_type TEXT NOT NULL,
-    body TEXT NOT NULL,
-    summary TEXT,
     importance INTEGER,
     status TEXT,
     date TEXT,
     tags TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL,
+    summary TEXT,
     metadata TEXT NOT NULL,
-    created_at TEXT,
-    updated_at TEXT NOT NULL
+    body TEXT NOT NULL
 );
 CREATE UNIQUE INDEX entry_key ON entry (kb_id, entry_id);
 CREATE INDEX entry_recent ON entry (updated_at);
+CREATE INDEX entry_recent_in_kb ON entry (kb_id, updated_at);
 
 CREATE TABLE problem (
     kb_id INTEGER NOT NULL,
+    scope TEXT NOT NULL,                   -- 'file', 'scan' or 'kb': who may clear it
     path TEXT NOT NULL,
     kind TEXT NOT NULL,
-    scope TEXT NOT NULL,                   -- 'file', 'scan' or 'kb': who may clear it
     message TEXT NOT NULL,
     line INTEGER,
     since TEXT NOT NULL,
-    PRIMARY KEY (kb_id, path, kind)
+    PRIMARY KEY (kb_id, scope, path, kind)
 ) WITHOUT ROWID;
 
 CREATE TABLE link (
@@ -142,10 +148,11 @@ def open_state(state_dir: Path) -> sqlite3.Connection:
     Raises:
         StateNewerError: A newer version wrote it. Not a byte was changed.
         StateDamagedError: SQLite cannot read it, or it is not ours.
+        StateFolderError: It may be sound, but cannot be opened or written now.
     """
     path = state_dir / DATABASE
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.exists() and path.stat().st_size:
             _check_version(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -156,8 +163,19 @@ def open_state(state_dir: Path) -> sqlite3.Connection:
             connection.close()
             raise
     except sqlite3.DatabaseError as error:
-        raise StateDamagedError(path, str(error)) from error
+        raise state_error(state_dir, error) from error
+    except OSError as error:
+        raise StateFolderError(state_dir, error.strerror or str(error)) from error
     return connection
+
+
+def state_error(state_dir: Path, error: sqlite3.DatabaseError) -> StateError | StateFolderError:
+    """Tell a state that is damaged from one that cannot be used now (locked, disk full, read-only)."""
+    # SQLITE_ERROR is what a missing table gives: that is damage.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+        return StateFolderError(state_dir, str(error))
+    return StateDamagedError(state_dir / DATABASE, str(error))
 
 
 def open_reader(state_dir: Path) -> sqlite3.Connection:
@@ -216,5 +234,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {number + 1}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            # SQLite may have rolled back by itself (disk full): a second one would be an error.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise

@@ -8,10 +8,11 @@ Invariants:
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from pyrite_watch.index.reconcile import KbPlan, diff
 from pyrite_watch.model.change import Change, EntryKey, EntryRef, Origin
 from pyrite_watch.model.entry import Problem
 from pyrite_watch.model.event import Epoch, Event, Offset, Position
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class Store:
 
     Raises:
         StateError: It is of a newer version, or damaged; it was left untouched.
+        StateFolderError: It may be sound, but cannot be opened or written now.
     """
 
     def __init__(self, state_dir: Path, kb_order: Sequence[str], boot: str | None) -> None:
@@ -108,22 +112,29 @@ class Store:
         self.connection = schema.open_state(state_dir)
         try:
             self.tail_lost = log.begin_run(self.connection, boot)
-            self._epoch = log.load_epoch(self.connection)
+            epoch = log.load_epoch(self.connection)
+            offset = log.load_offset(self.connection) if epoch is not None else Offset(0)
+        except sqlite3.DatabaseError as error:
+            self.connection.close()
+            raise schema.state_error(state_dir, error) from error
         except BaseException:
             self.connection.close()
             raise
         # Until the first pass is complete there is no past to resume from: a passing epoch.
-        self.has_epoch = self._epoch is not None
-        self.position = Position(
-            self._epoch or log.make_epoch(), log.load_offset(self.connection) if self.has_epoch else Offset(0)
-        )
+        self.has_epoch = epoch is not None
+        self.position = Position(epoch or log.make_epoch(), offset)
 
     def close(self) -> None:
-        """Leave the state cleanly: everything is durable. Idempotent."""
+        """Leave the state cleanly: everything is durable. Idempotent.
+
+        Where not even that can be written (disk full), the next start takes it for a kill.
+        """
         try:
             log.end_run(self.connection)
         except sqlite3.ProgrammingError:
             return  # closed before
+        except sqlite3.OperationalError as error:
+            logger.warning("The state could not be left cleanly: %s.", error)
         self.connection.close()
 
     def kb_row(self, name: str) -> KbRow:
@@ -133,17 +144,21 @@ class Store:
     def name_kbs(self) -> list[str]:
         """Make the named KBs the active ones, the others hidden; return those that are back.
 
-        A KB that was hidden is told anew: whoever loaded the state meanwhile did not see it.
+        A KB that was hidden is told anew: whoever loaded the state meanwhile did not see it. It is
+        returned at every start until `tell_all` has done that, also after a kill in between.
         """
-        rows = files.load_kb_rows(self.connection)
-        back = [name for name in self.kb_order if name in rows and not rows[name].active]
         with self._transaction():
-            self.connection.execute("UPDATE kb SET active = 0")
-            for name in self.kb_order:
-                self.connection.execute(
-                    "INSERT INTO kb (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET active = 1", (name,)
-                )
-        return [name for name in back if rows[name].indexed]
+            marks = ", ".join("?" * len(self.kb_order))
+            self.connection.execute(
+                f"UPDATE kb SET untold = 0, active = 0 WHERE name NOT IN ({marks})", self.kb_order
+            )
+            self.connection.executemany(
+                "INSERT INTO kb (name) VALUES (?) ON CONFLICT (name)"
+                " DO UPDATE SET untold = untold OR (indexed AND NOT active), active = 1",
+                [(name,) for name in self.kb_order],
+            )
+            untold = {row[0] for row in self.connection.execute("SELECT name FROM kb WHERE untold")}
+        return [name for name in self.kb_order if name in untold]
 
     def apply(self, batch: Batch) -> Applied:
         """Commit the batch; only then return its events. On any error nothing has changed."""
@@ -163,16 +178,16 @@ class Store:
                     plan.entries,
                     [key.entry_id for key in plan.before],
                 )
-                batch.add_problems(plan.kb_name, "file", plan.problems)
             new: list[tuple[str, Problem]] = []
             mended: list[tuple[str, str]] = []
-            for name, scopes in batch.problems.items():
-                for scope, problems in scopes.items():
-                    found, gone = files.apply_problems(self.connection, kbs[name].kb_id, scope, problems, ts)
-                    new += [(name, problem) for problem in found]
-                    mended += [(name, path) for path in gone]
-                    if found or gone:
-                        touched.add(name)
+            for name, scope, problems in _problem_parts(batch):
+                found, gone, differ = files.apply_problems(
+                    self.connection, kbs[name].kb_id, scope, problems, ts
+                )
+                new += [(name, problem) for problem in found]
+                mended += [(name, path) for path in gone]
+                if differ:
+                    touched.add(name)
             changes = self._diff(batch)
             counts = _count(changes)
             if not batch.quiet:
@@ -180,13 +195,16 @@ class Store:
             events: list[Event] = []
             if self.has_epoch and not batch.silent:
                 drafts = self._drafts(batch, changes, counts, touched)
+                # The time of the commit, not of a long batch's first row.
                 events = log.append_events(
-                    self.connection, self.position.epoch, self.position.offset, drafts, ts
+                    self.connection, self.position.epoch, self.position.offset, drafts, iso_time(time.time())
                 )
-            if events or changes:
-                self.connection.executemany(
-                    "UPDATE kb SET last_indexed = ? WHERE name = ?", [(ts, name) for name in touched]
-                )
+            # Not because its root went away, nor because of a problem with kb.yaml.
+            indexed = {*counts, *batch.always_synced, *(plan.kb_name for plan in batch.plans)}
+            self.connection.executemany(
+                "UPDATE kb SET last_indexed = ? WHERE name = ? AND available",
+                [(ts, name) for name in indexed],
+            )
         if events:
             self.position = Position(self.position.epoch, events[-1].offset)
         return Applied(events, changes, counts, new, mended)
@@ -204,6 +222,7 @@ class Store:
             # Not the passing one: whoever read a half-built index must be told to load it again.
             epoch = log.make_epoch()
             log.begin_epoch(self.connection, epoch)
+            self.connection.execute("UPDATE kb SET untold = 0")
         self.has_epoch = True
         self.position = Position(epoch, Offset(0))
         return epoch
@@ -223,6 +242,7 @@ class Store:
             events = log.append_events(
                 self.connection, self.position.epoch, self.position.offset, drafts, iso_time(time.time())
             )
+            self.connection.execute("UPDATE kb SET untold = 0 WHERE name = ?", (name,))
         if events:
             self.position = Position(self.position.epoch, events[-1].offset)
         return Applied(events)
@@ -303,6 +323,14 @@ class _Transaction:
         # SQLite may have rolled back by itself (disk full): a second one would be an error.
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _problem_parts(batch: Batch) -> Iterator[tuple[str, ProblemScope, Mapping[str, Sequence[Problem]]]]:
+    for name, scopes in batch.problems.items():
+        for scope, problems in scopes.items():
+            yield name, scope, problems
+    for plan in batch.plans:
+        yield plan.kb_name, "file", plan.problems
 
 
 def _count(changes: Sequence[Change]) -> dict[str, SyncCounts]:

@@ -23,6 +23,11 @@ class Frame:
     kb_name: str | None = None
     offset: int | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes on the wire, without the frame's head."""
+        return len(self.text) if self.text.isascii() else len(self.text.encode())
+
     def is_for(self, kbs: frozenset[str], resumable: bool) -> bool:
         """Whether a subscriber of these KBs (all where empty) is to get it."""
         if self.kind == "control":

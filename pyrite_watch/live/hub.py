@@ -50,14 +50,15 @@ class Hub:
         """Append frames and wake every subscriber."""
         for frame in frames:
             self._frames.append(frame)
-            self._log_bytes += len(frame.text)
+            self._log_bytes += frame.size
         while self._log_bytes > self.max_log_bytes and len(self._frames) > 1:
-            self._log_bytes -= len(self._frames.popleft().text)
+            self._log_bytes -= self._frames.popleft().size
             self.start += 1
         for subscriber in list(self._subscribers):
-            if subscriber.cursor < self.start and not subscriber.is_replaying:
-                subscriber.on_cut_off()
-            subscriber.wake()
+            if subscriber.cursor < self.start and not subscriber.is_joining:
+                subscriber.cut_off()
+            else:
+                subscriber.wake()
 
     def publish_events(self, events: Iterable[Event]) -> None:
         """Publish events of the log, in order, after their commit."""
@@ -70,6 +71,8 @@ class Hub:
     def begin_epoch(self, position: Position, is_resync: bool) -> None:
         """Take over the position of the log; with `is_resync` tell readers that theirs is void."""
         self.position = position
+        for subscriber in self._subscribers:
+            subscriber.skip_until = Offset(0)  # offsets begin again
         if is_resync:
             self.publish([resync_frame("epoch", position)])
 
@@ -103,11 +106,12 @@ class Hub:
         """Wait until every subscriber that keeps up has sent what is published now.
 
         One that has not by the time-out lags: it is not waited for again until it has caught up.
+        One that is joining is not waited for.
         """
         waiting = {
             subscriber.delivered(self.end): subscriber
             for subscriber in self._subscribers
-            if not subscriber.is_lagging
+            if not subscriber.is_lagging and not subscriber.is_joining
         }
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=timeout_s)
@@ -123,37 +127,68 @@ class Subscriber:
         self.kbs = kbs
         self.resumable = resumable
         self.cursor = hub.end
+        self.skip_until = Offset(0)
+        """Events up to this offset are known to the reader already."""
         self.is_lagging = False
         """A send has not returned for longer than `wait_delivered` was ready to wait."""
-        self.is_replaying = False
-        """It reads the durable log: falling off this one does not concern it."""
+        self.is_joining = False
+        """It is not live yet (reads the durable log, say): falling off this one is no matter."""
+        self.is_cut_off = False
+        """It fell off the log's start; it gets nothing any more."""
         self.on_cut_off: Callable[[], None] = lambda: None
-        """Called when it fell off while its send was blocked, so that it can't see it itself."""
+        """Called once when it fell off: its send may be blocked, so that it can't see it itself."""
+        self._left = hub.end
         self._wake = asyncio.Event()
         self._delivered: list[tuple[int, asyncio.Future[None]]] = []
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `next_frames` would not wait."""
+        return self.is_cut_off or self.cursor != self.hub.end
+
+    def skip_to_end(self) -> None:
+        """Pass over what is in the log: the reader has it, or gets it from elsewhere."""
+        self.cursor = self._left = self.hub.end
 
     def wake(self) -> None:
         """There is something to read."""
         self._wake.set()
 
+    def cut_off(self) -> None:
+        """Leave the hub because the log's start has passed the cursor."""
+        self.is_cut_off = True
+        self.close()
+        self._wake.set()
+        self.on_cut_off()
+
     async def next_frames(self) -> list[Frame]:
         """Wait for frames and return those for this reader; maybe none. Moves the cursor.
 
-        Call `sent` when they have left. Raises `TooSlowError`.
+        Call `sent` when they have left. Returns without giving way to others where there are some.
+
+        Raises:
+            TooSlowError: It fell off the log's start.
         """
-        while self.cursor == self.hub.end:
+        while not self.has_more:
             self._wake.clear()
             await self._wake.wait()
+        if self.is_cut_off:
+            raise TooSlowError
         frames = self.hub.read(self.cursor)
         self.cursor += len(frames)
-        return [frame for frame in frames if frame.is_for(self.kbs, self.resumable)]
+        return [frame for frame in frames if frame.is_for(self.kbs, self.resumable) and self._is_new(frame)]
+
+    def _is_new(self, frame: Frame) -> bool:
+        return frame.offset is None or frame.offset > self.skip_until
 
     def sent(self) -> None:
         """Everything up to the cursor has left."""
-        self.is_lagging = False
+        self._left = self.cursor
+        if self.cursor == self.hub.end:
+            self.is_lagging = False
         waiting, self._delivered = self._delivered, []
         for end, future in waiting:
-            if end > self.cursor:
+            if end > self._left:
                 self._delivered.append((end, future))
             elif not future.done():
                 future.set_result(None)
@@ -161,13 +196,21 @@ class Subscriber:
     def delivered(self, end: int) -> asyncio.Future[None]:
         """A future that is done when the frame before `end` has left, or the reader is gone."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._delivered.append((end, future))
+        if end <= self._left:
+            future.set_result(None)
+        else:
+            self._delivered.append((end, future))
         return future
 
     def close(self) -> None:
         """Leave the hub; idempotent."""
-        self.hub.unsubscribe(self)
-        for _, future in self._delivered:
+        waiting, self._delivered = self._delivered, []
+        self.forget()
+        for _, future in waiting:
             if not future.done():
                 future.set_result(None)
+
+    def forget(self) -> None:
+        """Leave the hub when the loop of its reader is gone, and whoever waited there with it."""
+        self.hub.unsubscribe(self)
         self._delivered.clear()

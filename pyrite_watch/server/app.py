@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from pyrite_watch import __version__
-from pyrite_watch.errors import RequestError
+from pyrite_watch.errors import RequestError, RootOwnedError, StartError
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.server import page, websocket
-from pyrite_watch.server.context import Live, PositionHeader, choose_manager
+from pyrite_watch.server.context import OWN_PATHS, AnswerHead, Live, PositionHeader
 from pyrite_watch.server.endpoints import admin, entries, events, kbs
 from pyrite_watch.server.guard import Guard, GuardSettings
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings, check_state_dir, default_state_dir, resolve_kbs
 
+Kbs = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
 
-def create_app(kbs: Sequence[str | os.PathLike[str]] = (), **options: Any) -> FastAPI:
+
+def create_app(kbs: Kbs = (), **options: Any) -> FastAPI:
     """Make an app that watches these knowledge bases while it runs, guarded as `pyrite watch` is.
 
     Args:
@@ -40,8 +45,11 @@ def app_of(pipeline: Pipeline) -> FastAPI:
     settings = pipeline.settings
     app = FastAPI(title="Pyrite Watch", version=__version__, docs_url=None, redoc_url=None)
     app.include_router(page.router)
-    _add(app, pipeline)
-    app.add_middleware(PositionHeader, hub=app.state.pyrite_watch.manager.hub)
+    live = _add(app, pipeline)
+    app.add_exception_handler(StarletteHTTPException, _answer_http_error)
+    app.add_exception_handler(Exception, _answer_fault)
+    app.add_middleware(PositionHeader, live=live)
+    app.add_middleware(AnswerHead)
     app.add_middleware(
         Guard,
         settings=GuardSettings(
@@ -56,10 +64,11 @@ def app_of(pipeline: Pipeline) -> FastAPI:
     return app
 
 
-def attach(app: FastAPI, kbs: Sequence[str | os.PathLike[str]] = (), **options: Any) -> None:
+def attach(app: FastAPI, kbs: Kbs = (), **options: Any) -> None:
     """Add watching, `/ws` and the entries routes to an app that exists.
 
-    Who may connect is the app's own business: none of its requests is refused by us.
+    Who may connect is the app's own business: none of its requests is refused by us. Under uvicorn,
+    `--ws pyrite_watch.server.protocol:FanoutProtocol` also resets tabs that read nothing any more.
 
     Args:
         app: It must not have started. Its lifespan starts and stops the watching.
@@ -69,12 +78,18 @@ def attach(app: FastAPI, kbs: Sequence[str | os.PathLike[str]] = (), **options: 
     Raises:
         UsageError, StartError: What was named cannot be watched. In a second worker process the
             app's start fails with `RootOwnedError`: one process owns a root.
+        RuntimeError: It has a live layer already, or has started.
     """
-    _add(app, Pipeline(_settings(kbs, options)))
+    if hasattr(app.state, "pyrite_watch"):
+        raise RuntimeError("This app has a live layer already: name all knowledge bases in one call.")
+    pipeline = Pipeline(_settings(kbs, options))
+    live = Live(pipeline, KBService(pipeline))
+    app.add_middleware(PositionHeader, live=live, only=OWN_PATHS)  # first: it fails where the app runs
+    _add(app, pipeline, live)
 
 
-def _add(app: FastAPI, pipeline: Pipeline) -> None:
-    live = Live(pipeline, KBService(pipeline), choose_manager())
+def _add(app: FastAPI, pipeline: Pipeline, live: Live | None = None) -> Live:
+    live = live or Live(pipeline, KBService(pipeline))
     app.state.pyrite_watch = live
     for router in (websocket.router, kbs.router, entries.router, events.router, admin.router):
         app.include_router(router)
@@ -83,22 +98,57 @@ def _add(app: FastAPI, pipeline: Pipeline) -> None:
 
     @asynccontextmanager
     async def lifespan(running: FastAPI) -> AsyncIterator[Any]:
-        async with outer(running) as state, live.run():
+        async with outer(running) as state, _explained(live):
             yield state
 
     app.router.lifespan_context = lifespan
+    return live
+
+
+@asynccontextmanager
+async def _explained(live: Live) -> AsyncIterator[None]:
+    """Run it; what keeps it from starting ends with what to do about it, also in a server's log."""
+    try:
+        async with live.run():
+            yield
+    except StartError as error:
+        error.add_note(error.hint)
+        if isinstance(error, RootOwnedError):
+            error.add_note("One process watches a folder: start the server with one worker.")
+        raise
 
 
 async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestError)
-    detail = {"code": error.code, "message": str(error)}
-    if error.hint:
-        detail["hint"] = error.hint
-    return JSONResponse({"detail": detail}, error.status)
+    return _answer(error.status, error.code, str(error), error.hint)
 
 
-def _settings(kbs: Sequence[str | os.PathLike[str]], options: dict[str, Any]) -> Settings:
-    found = resolve_kbs([os.fspath(kb) for kb in kbs], os.environ)
+async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+    """What the router itself refuses: no such route, no such method."""
+    assert isinstance(error, StarletteHTTPException)
+    status = HTTPStatus(error.status_code)
+    answer = _answer(status, status.name, f"{request.url.path[:200]}: {error.detail}")
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _answer_fault(request: Request, error: Exception) -> JSONResponse:
+    """Our own fault; the server's log has the traceback."""
+    if isinstance(error, sqlite3.OperationalError):
+        return _answer(503, "INDEX_BUSY", "The index cannot be read or written now.", "Try again.")
+    return _answer(500, "INTERNAL_ERROR", "This is a fault of the server; its log says more.")
+
+
+def _answer(status: int, code: str, message: str, hint: str = "") -> JSONResponse:
+    detail = {"code": code, "message": message}
+    if hint:
+        detail["hint"] = hint
+    return JSONResponse({"detail": detail}, status)
+
+
+def _settings(named: Kbs, options: dict[str, Any]) -> Settings:
+    paths = [named] if isinstance(named, str | os.PathLike) else named
+    found = resolve_kbs([os.fspath(path) for path in paths], os.environ)
     state_dir = Path(options.pop("state_dir", None) or default_state_dir(found, os.environ))
     check_state_dir(state_dir, found)
     return Settings(kbs=found, state_dir=state_dir, **options)

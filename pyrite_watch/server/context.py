@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -12,16 +13,34 @@ from fastapi import Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pyrite_watch.errors import RequestError
 from pyrite_watch.index.reader import Snapshot
-from pyrite_watch.live.hub import Hub
 from pyrite_watch.model.event import Position
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.reconciler import PassReport
-from pyrite_watch.server.websocket import ConnectionManager
+from pyrite_watch.server.websocket import STOPPING, ConnectionManager
 from pyrite_watch.server.websocket import manager as module_manager
-from pyrite_watch.service import KBService
+from pyrite_watch.service import KBService, StoppedError
 
 HEARTBEAT_S = 15.0
+
+OWN_PATHS = ("kbs", "entries", "state", "events", "problems", "stats", "index")
+"""What of `/api` is ours where the app is somebody else's."""
+
+_claiming = threading.Lock()
+
+
+class NotRunningError(RequestError):
+    """The app's lifespan has not run, or has ended: nothing is watched."""
+
+    status = 503
+    code = "NOT_RUNNING"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing is watched: the app's lifespan does not run.",
+            "A server runs it (uvicorn --lifespan on); that of a mounted app is not run by its parent.",
+        )
 
 
 @dataclass(slots=True)
@@ -30,16 +49,34 @@ class Live:
 
     pipeline: Pipeline
     service: KBService
-    manager: ConnectionManager
+    manager: ConnectionManager = module_manager
+    """The module's; a second app that runs at the same time gets one of its own at its start."""
+    heartbeat_s: float = HEARTBEAT_S
+    has_run: bool = False
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Open the pipeline where it is not open, publish what it tells, and stop it at the end."""
         loop = asyncio.get_running_loop()
+        if self.has_run:
+            # A pipeline runs once; an app may be started again (tests do).
+            self.pipeline = Pipeline(self.pipeline.settings)
+            self.service = KBService(self.pipeline)
+        self.has_run = True
+        if not self.pipeline.is_open:
+            await asyncio.to_thread(self.pipeline.open)
+        with self._claimed_manager(loop):
+            heart = self._start(loop)
+            try:
+                yield
+            finally:
+                heart.cancel()
+                # uvicorn has closed its sockets by now; other servers may not have.
+                await self.manager.close_all(STOPPING, "the server stops")
+                await asyncio.to_thread(self.pipeline.stop)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
         pipeline, hub = self.pipeline, self.manager.hub
-        if not pipeline.is_open:
-            await asyncio.to_thread(pipeline.open)
-        self.manager.bind(loop)
         hub.begin_epoch(pipeline.store.position, is_resync=False)
 
         def publish(report: PassReport) -> None:
@@ -47,62 +84,110 @@ class Live:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(hub.publish_events, report.events)
 
-        pipeline.listeners.insert(0, publish)
-
         def begin_epoch(position: Position) -> None:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(hub.begin_epoch, position, True)
 
+        # First: what is printed must not come before what tabs are told.
+        pipeline.listeners.insert(0, publish)
         pipeline.on_new_epoch.append(begin_epoch)
-        heart = loop.create_task(self._beat(), name="pyrite-heartbeat")
         pipeline.start()
+        return loop.create_task(self._beat(), name="pyrite-heartbeat")
+
+    @contextmanager
+    def _claimed_manager(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Have a manager that no other app uses: two apps' events must not mix."""
+        if self.manager is module_manager:
+            with _claiming:
+                holder = module_manager.claimed_by
+                if holder is None or not holder.is_running():
+                    module_manager.claimed_by = loop
+                else:
+                    self.manager = ConnectionManager()
+        self.manager.bind(loop)
         try:
             yield
         finally:
-            heart.cancel()
-            await asyncio.to_thread(pipeline.stop)
+            if self.manager is module_manager:
+                module_manager.claimed_by = None
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.sleep(self.heartbeat_s)
             self.manager.hub.publish_heartbeat()
 
 
-def choose_manager() -> ConnectionManager:
-    """The module's manager for the first app of a process; another one has sockets of its own."""
-    return ConnectionManager() if module_manager.loop and module_manager.loop.is_running() else module_manager
-
-
 def live_of(request: Request) -> Live:
-    """The live layer of the app that answers."""
+    """The live layer of the app that answers.
+
+    Raises:
+        NotRunningError: It has not started.
+    """
     live: Live = request.app.state.pyrite_watch
+    if not live.has_run:
+        raise NotRunningError
     return live
 
 
 class PositionHeader:
-    """Gives every `/api` answer a `Pyrite-Position`: errors, too, which have no snapshot of their own."""
+    """Gives every `/api` answer a `Pyrite-Position`: errors, too, which have no snapshot of their own.
 
-    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+    Args:
+        only: First parts of paths below `/api` to which this is confined; None for all.
+    """
+
+    def __init__(self, app: ASGIApp, live: Live, only: Collection[str] | None = None) -> None:
         self._app = app
-        self._hub = hub
+        self._live = live
+        self._only = only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, with the header where it is missing."""
-        if scope["type"] != "http" or "/api/" not in scope["path"]:
+        if scope["type"] != "http" or not self._is_ours(scope["path"]):
             await self._app(scope, receive, send)
             return
 
         async def send_with_position(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).setdefault("Pyrite-Position", str(self._hub.position))
+                position = self._live.manager.hub.position
+                MutableHeaders(scope=message).setdefault("Pyrite-Position", str(position))
             await send(message)
 
         await self._app(scope, receive, send_with_position)
+
+    def _is_ours(self, path: str) -> bool:
+        _, api, below = path.partition("/api/")
+        return bool(api) and (self._only is None or below.split("/", 1)[0] in self._only)
+
+
+class AnswerHead:
+    """Answers HEAD wherever GET is answered, with the same headers and no body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                if message.get("more_body", False):
+                    return
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
 
 
 @contextmanager
 def snapshot_for(request: Request, response: Response) -> Iterator[Snapshot]:
     """A read transaction; the answer carries its position."""
-    with live_of(request).pipeline.reader.snapshot() as snapshot:
+    pipeline = live_of(request).pipeline
+    if not pipeline.is_open:
+        raise StoppedError
+    with pipeline.reader.snapshot() as snapshot:
         response.headers["Pyrite-Position"] = str(snapshot.position)
         yield snapshot

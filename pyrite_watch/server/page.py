@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from fastapi import APIRouter, Response
-from fastapi.responses import PlainTextResponse
+from fastapi import APIRouter, HTTPException, Response
 
 router = APIRouter(include_in_schema=False)
 
@@ -59,5 +58,5 @@ def get_page() -> Response:
 def get_web_file(name: str) -> Response:
     """A file of the page."""
     if name not in _web_files():
-        return PlainTextResponse("Not found", 404)
+        raise HTTPException(404)
     return _answer(name)

@@ -28,15 +28,18 @@ MAX_MESSAGE_BYTES = 4096
 """What a client sends is ignored; more than this a message is refused with 1009."""
 
 CLOSE_TIMEOUT_S = 5.0
-"""A peer that does not even take the close is reset after this time."""
+"""How long a peer may take to take a close. `server.protocol` resets it after that."""
 
 BROADCAST_WAIT_S = 0.25
 """How long `broadcast` waits for a socket to keep up; after that it counts as lagging."""
 
+STOP_WAIT_S = 0.5
+"""How long the end of an app waits for its sockets to take the close."""
+
 REPLAY_PAGE = 500
 
 TOKEN_REFUSED, NO_SUCH_KB, MALFORMED_SINCE = 4401, 4404, 4409
-TOO_SLOW, TOO_BIG = 1013, 1009
+TOO_BIG, STOPPING, TOO_SLOW = 1009, 1012, 1013
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,15 @@ class Since:
 class ConnectionManager:
     """The connected sockets of one event loop, and what is told to them.
 
-    Coroutines are to be awaited in any loop; `connection_count` may be read from any thread.
+    `broadcast` and `broadcast_soon` work in any loop, `connection_count` may be read from any thread;
+    the others belong into the loop in which the sockets live.
     """
 
-    def __init__(self, hub: Hub | None = None) -> None:
+    def __init__(self, hub: Hub | None = None, close_timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         self.hub = hub or Hub()
+        self.close_timeout_s = close_timeout_s
+        self.claimed_by: asyncio.AbstractEventLoop | None = None
+        """The loop of the app whose events it tells."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sockets: dict[int, _Socket] = {}
 
@@ -69,20 +76,35 @@ class ConnectionManager:
         return self._loop
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Say in which loop the sockets live; those of another one are forgotten."""
-        if loop is not self._loop:
-            for socket in list(self._sockets.values()):
-                socket.subscriber.close()
-            self._sockets.clear()
-            self._loop = loop
+        """Say in which loop the sockets live; those of a loop that has ended are forgotten.
+
+        Raises:
+            RuntimeError: There are sockets in another loop that runs.
+        """
+        if loop is self._loop:
+            return
+        if self._sockets and self._loop is not None and self._loop.is_running():
+            raise RuntimeError("A ConnectionManager serves one event loop; make another one for this loop.")
+        for socket in self._sockets.values():
+            socket.subscriber.forget()
+        self._sockets.clear()
+        self._loop = loop
 
     async def connect(
         self, ws: WebSocket, kbs: frozenset[str] = frozenset(), since: Since | None = None
     ) -> None:
         """Accept a socket and tell it every event from now on (or from `since` on)."""
-        await ws.accept()
         self.bind(asyncio.get_running_loop())
-        socket = _Socket(ws, self.hub.subscribe(kbs, resumable=since is not None), since, self)
+        self.disconnect(ws)  # one that is connected twice still hears everything once
+        # Before the accept: what happens when the client knows that it is connected, it is told.
+        subscriber = self.hub.subscribe(kbs, resumable=since is not None)
+        subscriber.is_joining = True
+        try:
+            await ws.accept()
+        except BaseException:
+            subscriber.close()
+            raise
+        socket = _Socket(ws, subscriber, since, self)
         self._sockets[id(ws)] = socket
         socket.start()
 
@@ -91,6 +113,23 @@ class ConnectionManager:
         socket = self._sockets.pop(id(ws), None)
         if socket is not None:
             socket.stop()
+
+    def forget(self, socket: _Socket) -> None:
+        """Count a socket no longer whose sending has ended."""
+        if self._sockets.get(id(socket.ws)) is socket:
+            del self._sockets[id(socket.ws)]
+
+    async def close_all(self, code: int, reason: str = "") -> None:
+        """Close every socket that is still there, and forget them all; soon, also if some are stalled."""
+        sockets = list(self._sockets.values())
+        for socket in sockets:
+            self.disconnect(socket.ws)
+        if sockets:
+            loop = asyncio.get_running_loop()
+            closing = [loop.create_task(_close(socket.ws, code, reason)) for socket in sockets]
+            _, late = await asyncio.wait(closing, timeout=STOP_WAIT_S)
+            for task in late:
+                task.cancel()
 
     async def broadcast(self, event: dict[str, Any]) -> None:
         """Tell all sockets a dict as given: live only, not in the log.
@@ -101,16 +140,19 @@ class ConnectionManager:
         loop = self._loop
         if loop is None or loop is asyncio.get_running_loop():
             await self._broadcast(frame)
-        elif not loop.is_closed():
+        elif loop.is_running():
             future = asyncio.run_coroutine_threadsafe(self._broadcast(frame), loop)
-            await asyncio.wrap_future(future)
+            # Bounded: that loop may end before it comes to this.
+            _, late = await asyncio.wait([asyncio.wrap_future(future)], timeout=4 * BROADCAST_WAIT_S)
+            for waiting in late:
+                waiting.cancel()
 
     def broadcast_soon(self, event: dict[str, Any]) -> None:
         """Tell all sockets a dict, from any thread; returns at once, order kept."""
-        loop = self._loop
-        if loop is None:
-            return  # nobody has ever connected
         frames = [guest_frame(event)]
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            return  # nobody has ever connected, or the server has stopped
         try:
             running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
@@ -139,75 +181,103 @@ class _Socket:
         self._since = since
         self._manager = manager
         self._task: asyncio.Task[None] | None = None
-        self._is_cut_off = False
+        self._is_sending = False
+        self._is_stopped = False
 
     def start(self) -> None:
-        """Begin to send. The replay, if any, reaches exactly to where the cursor is now."""
-        self.subscriber.on_cut_off = self.cut_off
-        self.subscriber.is_replaying = self._since is not None
+        """Begin to send."""
+        # A replay goes on joining until it is through.
+        self.subscriber.is_joining = self._since is not None
+        self.subscriber.on_cut_off = self._interrupt
         self._task = asyncio.get_running_loop().create_task(self._run(), name="pyrite-socket")
 
     def stop(self) -> None:
         """Stop sending."""
+        self._is_stopped = True
         self.subscriber.close()
         if self._task is not None:
             self._task.cancel()
 
-    def cut_off(self) -> None:
-        """It fell off the hub's log while a send was blocked."""
-        self._is_cut_off = True
-        if self._task is not None:
+    def _interrupt(self) -> None:
+        """It was cut off. Where no send is blocked, its task sees that by itself."""
+        if self._is_sending and self._task is not None:
             self._task.cancel()
 
     async def _run(self) -> None:
         try:
             try:
                 if self._since is not None:
-                    await self._replay(self._since)
+                    await self._join(self._since)
+                    self.subscriber.is_joining = False
                 await self._go_live()
-            except (TooSlowError, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and not self._is_cut_off:
+            except asyncio.CancelledError:
+                if self._is_stopped or not self.subscriber.is_cut_off:
                     raise
+                task = asyncio.current_task()
+                assert task is not None
+                task.uncancel()  # it was meant for the send; the close has a time-out of its own
                 await self._close_slow()
-        except asyncio.CancelledError:
-            return
+            except TooSlowError:
+                await self._close_slow()
         except Exception:
             log.debug("A socket failed and is forgotten.", exc_info=True)
         finally:
+            self._manager.forget(self)
             self.subscriber.close()
-            self._manager.disconnect(self.ws)
 
     async def _go_live(self) -> None:
         subscriber = self.subscriber
         while True:
-            for frame in await subscriber.next_frames():
+            frames = await subscriber.next_frames()
+            self._is_sending = True
+            for frame in frames:
                 await self.ws.send_text(frame.text)
+            self._is_sending = False
             subscriber.sent()
+            if subscriber.has_more:
+                # A send to a socket with room gives way to nobody: others must have their turn.
+                await asyncio.sleep(0)
 
-    async def _replay(self, since: Since) -> None:
+    async def _join(self, since: Since) -> None:
+        """Send what the reader missed, and note from where on the hub's log goes on.
+
+        The hub's position and the end of its log are always read in one turn of the loop: what is
+        up to the one comes from the durable log, what is after the other is read live.
+        """
         subscriber, hub = self.subscriber, self.subscriber.hub
-        first = since.position or hub.position
-        replayed, compacted = 0, False
-        if first.epoch != hub.position.epoch or first.offset > hub.position.offset:
-            reason: ResyncReason = "epoch" if first.epoch != hub.position.epoch else "ahead"
-            await self.ws.send_text(resync_frame(reason, hub.position).text)
-            # What was published while that was sent is live for this reader already.
-            target = Position(hub.position.epoch, hub.position.offset)
-            subscriber.cursor = hub.end
-        else:
-            target = first
-            while True:
-                start, target, subscriber.cursor = target, hub.position, hub.end
-                if target.epoch != start.epoch:
-                    break  # a new epoch began meanwhile: its resync is in the hub's log
-                replayed += await self._replay_between(since.reader, start.offset, target.offset)
-                compacted |= await run_in_threadpool(_is_compacted, since.reader, start.offset, target.offset)
-                if subscriber.cursor >= hub.start:
-                    break
-        subscriber.is_replaying = False
-        await self.ws.send_text(ready_frame(target, replayed, compacted, __version__).text)
+        subscriber.skip_to_end()
+        until = hub.position
+        first = since.position or until
+        reached, replayed, compacted = first.offset, 0, False
+        is_ahead = first.epoch == until.epoch and first.offset > until.offset
+        # Committed events may be known to a reader, by HTTP, before they are published here.
+        if is_ahead and not await run_in_threadpool(_is_past, since.reader, first):
+            await self._tell_resync("ahead")
+            return
+        while first.epoch == until.epoch:
+            if until.offset > reached:
+                replayed += await self._replay(since.reader, reached, until.offset)
+                compacted |= await run_in_threadpool(_is_compacted, since.reader, reached, until.offset)
+                reached = until.offset
+            if subscriber.cursor >= hub.start:
+                subscriber.skip_until = reached if hub.position.epoch == first.epoch else Offset(0)
+                await self._tell_ready(Position(first.epoch, reached), replayed, compacted)
+                return
+            # What was published meanwhile has left the hub's log already: read on in the durable one.
+            subscriber.skip_to_end()
+            until = hub.position
+        await self._tell_resync("epoch")
 
-    async def _replay_between(self, reader: Reader, after: Offset, until: Offset) -> int:
+    async def _tell_resync(self, reason: ResyncReason) -> None:
+        self.subscriber.skip_to_end()
+        position = self.subscriber.hub.position
+        await self.ws.send_text(resync_frame(reason, position).text)
+        await self._tell_ready(position, 0, compacted=False)
+
+    async def _tell_ready(self, position: Position, replayed: int, compacted: bool) -> None:
+        await self.ws.send_text(ready_frame(position, replayed, compacted, __version__).text)
+
+    async def _replay(self, reader: Reader, after: Offset, until: Offset) -> int:
         kbs = sorted(self.subscriber.kbs)
         count = 0
         while after < until:
@@ -223,12 +293,17 @@ class _Socket:
     async def _close_slow(self) -> None:
         log.info("A socket was too slow and is closed; it may resume.")
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            async with asyncio.timeout(self._manager.close_timeout_s):
                 await self.ws.close(TOO_SLOW, "too slow: reconnect with since")
         except TimeoutError:
-            fanout = self.ws.scope.get("extensions", {}).get("pyrite.fanout")
-            if fanout is not None:
-                fanout.abort()
+            log.info("It did not take the close, either.")
+
+
+async def _close(ws: WebSocket, code: int, reason: str) -> None:
+    try:
+        await ws.close(code, reason)
+    except Exception:
+        log.debug("A socket could not be closed.", exc_info=True)
 
 
 def _load_page(reader: Reader, after: Offset, until: Offset, kbs: list[str]) -> list[Event]:
@@ -239,6 +314,12 @@ def _load_page(reader: Reader, after: Offset, until: Offset, kbs: list[str]) -> 
 def _is_compacted(reader: Reader, after: Offset, until: Offset) -> bool:
     with reader.snapshot() as snapshot:
         return event_log.is_compacted(snapshot.connection, after, until)
+
+
+def _is_past(reader: Reader, position: Position) -> bool:
+    with reader.snapshot() as snapshot:
+        now = snapshot.position
+    return position.epoch == now.epoch and position.offset <= now.offset
 
 
 manager = ConnectionManager()
@@ -256,6 +337,15 @@ router = APIRouter()
 @router.websocket("/ws")
 async def live_socket(ws: WebSocket) -> None:
     """Events as they happen; with `?since=EPOCH:OFFSET` those that were missed first."""
+    try:
+        await _serve(ws)
+    except (WebSocketDisconnect, RuntimeError):
+        log.debug("A socket went, or was closed from our side, meanwhile.", exc_info=True)
+    finally:
+        ws.app.state.pyrite_watch.manager.disconnect(ws)
+
+
+async def _serve(ws: WebSocket) -> None:
     live = ws.app.state.pyrite_watch
     kbs = frozenset(ws.query_params.getlist("kb"))
     given = ws.query_params.get("since")
@@ -270,19 +360,14 @@ async def live_socket(ws: WebSocket) -> None:
             return
         since = Since(position, live.pipeline.reader)
     await live.manager.connect(ws, kbs, since)
-    try:
-        # uvicorn reads only while somebody receives: without this no tab would ever be seen to go.
-        while True:
-            message = await ws.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            if _size(message) > MAX_MESSAGE_BYTES:
-                await ws.close(TOO_BIG, "too big")
-                return
-    except (WebSocketDisconnect, RuntimeError):
-        return  # closed from our side meanwhile
-    finally:
-        live.manager.disconnect(ws)
+    # uvicorn reads only while somebody receives: without this no tab would ever be seen to go.
+    while True:
+        message = await ws.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        if _size(message) > MAX_MESSAGE_BYTES:
+            await ws.close(TOO_BIG, "too big")
+            return
 
 
 def _size(message: Any) -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from pyrite_watch import __version__
 from pyrite_watch.index.entries import iso_time
+from pyrite_watch.server.answers import NO_SUCH
 from pyrite_watch.server.context import live_of, snapshot_for
+from pyrite_watch.service import POLL_S, StoppedError, sum_counts
 
 router = APIRouter(tags=["Server"])
 
@@ -30,9 +35,9 @@ def get_health(request: Request) -> dict[str, Any]:
         "watch": {
             "mode": pipeline.mode.name,
             "poll_s": pipeline.mode.poll_s,
-            "why": pipeline.mode.why,
+            "why": _without_paths(pipeline.mode.why),
             "rebuilds": metrics.watch_rebuilds,
-            "last_rebuild_reason": metrics.last_rebuild_reason,
+            "last_rebuild_reason": _without_paths(metrics.last_rebuild_reason),
         },
         "last_sweep": {
             "at": iso_time(metrics.last_sweep_at) if metrics.last_sweep_at else None,
@@ -40,13 +45,13 @@ def get_health(request: Request) -> dict[str, Any]:
             "count": metrics.sweeps,
             "repairs": metrics.sweep_repairs,
         },
-        "index": {"retries": metrics.index_retries, "error": metrics.last_index_error},
+        "index": {"retries": metrics.index_retries, "error": _without_paths(metrics.last_index_error)},
         "connections": live.manager.connection_count,
     }
 
 
-@router.post("/api/index/sync")
-def sync_index(
+@router.post("/api/index/sync", responses=NO_SUCH)
+async def sync_index(
     request: Request,
     response: Response,
     kb: Annotated[str | None, Query(description="Only this knowledge base")] = None,
@@ -56,18 +61,30 @@ def sync_index(
     live = live_of(request)
     if not wait:
         job = live.service.submit_sync(kb)
-        _note_position(request, response)
+        await run_in_threadpool(_note_position, request, response)
         return {"job_id": job.job_id, "status": "submitted"}
-    counts = live.service.sync_index(kb)
-    _note_position(request, response)
+    # Awaited: forty that wait in threads would leave none to answer anything else.
+    future = asyncio.wrap_future(live.service.submit(kb))
+    while not (await asyncio.wait([future], timeout=POLL_S))[0]:
+        if not live.pipeline.is_open:
+            raise StoppedError
+    counts = sum_counts(future.result())
+    await run_in_threadpool(_note_position, request, response)
     return {"synced": True, "added": counts.added, "updated": counts.updated, "removed": counts.removed}
 
 
-@router.get("/api/index/jobs/{job_id}")
+@router.get("/api/index/jobs/{job_id}", responses=NO_SUCH)
 def get_job(request: Request, response: Response, job_id: str) -> dict[str, Any]:
     """How a sync that was not waited for goes."""
     _note_position(request, response)
     return live_of(request).service.get_job(job_id)
+
+
+def _without_paths(text: str | None) -> str | None:
+    """What the system or a library says may name a folder: such a text is in the log only."""
+    if text is None or not re.search(r"[/\\]\w", text):
+        return text
+    return "the server's log says why"
 
 
 def _note_position(request: Request, response: Response) -> None:

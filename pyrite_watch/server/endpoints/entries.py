@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from pyrite_watch.index import queries
+from pyrite_watch.server.answers import NO_SUCH
 from pyrite_watch.server.context import live_of, snapshot_for
 
 router = APIRouter(prefix="/api", tags=["Entries"])
@@ -17,10 +18,17 @@ router = APIRouter(prefix="/api", tags=["Entries"])
 STATE_LINES = 500
 """Lines in one chunk of `/api/state`."""
 
+
+class NdjsonResponse(StreamingResponse):
+    """One JSON object a line."""
+
+    media_type = "application/x-ndjson"
+
+
 SortBy = Literal["updated_at", "created_at", "title", "id", "entry_type", "importance", "date", "path"]
 
 
-@router.get("/entries")
+@router.get("/entries", responses=NO_SUCH)
 def list_entries(
     request: Request,
     response: Response,
@@ -53,7 +61,7 @@ def list_entries(
     return {"entries": entries, "total": total, "limit": limit, "offset": offset}
 
 
-@router.get("/entries/{entry_id}")
+@router.get("/entries/{entry_id}", responses=NO_SUCH, response_model=dict[str, Any])
 def get_entry(
     request: Request,
     response: Response,
@@ -72,16 +80,16 @@ def get_entry(
     return JSONResponse(entry, headers=headers)
 
 
-@router.get("/state")
+@router.get("/state", responses=NO_SUCH, response_class=NdjsonResponse)
 def get_state(
     request: Request,
+    response: Response,
     kb: Annotated[str | None, Query(description="Only this knowledge base")] = None,
-) -> StreamingResponse:
+) -> NdjsonResponse:
     """The whole state at one position, as NDJSON: the position first, then a line an entry."""
-    live = live_of(request)
-    live.service.check_kb(kb)
+    live_of(request).service.check_kb(kb)
     # Loaded whole before the first byte leaves: no read transaction stays open across a send.
-    with live.pipeline.reader.snapshot() as snapshot:
+    with snapshot_for(request, response) as snapshot:
         position = snapshot.position
         lines = [json.dumps({"epoch": position.epoch, "offset": position.offset})]
         lines += [
@@ -93,6 +101,4 @@ def get_state(
         for start in range(0, len(lines), STATE_LINES):
             yield ("\n".join(lines[start : start + STATE_LINES]) + "\n").encode()
 
-    return StreamingResponse(
-        chunks(), media_type="application/x-ndjson", headers={"Pyrite-Position": str(position)}
-    )
+    return NdjsonResponse(chunks(), headers={"Pyrite-Position": str(position)})

@@ -10,12 +10,13 @@ from fastapi import APIRouter, Query, Request, Response
 from pyrite_watch.errors import PositionLostError, PositionMalformedError
 from pyrite_watch.index import log
 from pyrite_watch.model.event import Offset, Position, parse_position
+from pyrite_watch.server.answers import LOST, NO_SUCH
 from pyrite_watch.server.context import live_of, snapshot_for
 
 router = APIRouter(prefix="/api/events", tags=["Events"])
 
 
-@router.get("/log")
+@router.get("/log", responses=NO_SUCH | LOST)
 def get_log(
     request: Request,
     response: Response,

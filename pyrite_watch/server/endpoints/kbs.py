@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from pyrite_watch.index import queries
+from pyrite_watch.server.answers import NO_SUCH
 from pyrite_watch.server.context import live_of, snapshot_for
 
 router = APIRouter(prefix="/api", tags=["Knowledge bases"])
@@ -20,7 +21,7 @@ def list_kbs(request: Request, response: Response) -> dict[str, Any]:
     return {"kbs": kbs, "total": len(kbs)}
 
 
-@router.get("/problems")
+@router.get("/problems", responses=NO_SUCH)
 def list_problems(
     request: Request,
     response: Response,

@@ -1,0 +1,187 @@
+"""The watchers' threads: hints, trouble, and their end. What a hint comes to is tested elsewhere."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyrite_watch.disk import watch
+from pyrite_watch.disk.watch import Watcher, WatchTrouble
+from pyrite_watch.model.kb import KbName, KnowledgeBase
+from pyrite_watch.watching import RootMap, choose_mode, start_watcher
+
+
+class ScriptedNotify:
+    """Stands for watchfiles: says what is in its script, then waits for the stop."""
+
+    script: queue.SimpleQueue[Any]
+
+    def __init__(self, *args: Any) -> None:
+        self.closed = False
+
+    def watch(self, debounce: int, step: int, timeout: int, stop: Any) -> Any:
+        while not stop.is_set():
+            try:
+                said = self.script.get(timeout=0.002)
+            except queue.Empty:
+                continue
+            if isinstance(said, Exception):
+                raise said
+            return said
+        return "stop"
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Told:
+    """What a watcher has said."""
+
+    def __init__(self) -> None:
+        self.hints: queue.SimpleQueue[set[str]] = queue.SimpleQueue()
+        self.trouble: queue.SimpleQueue[WatchTrouble] = queue.SimpleQueue()
+
+    def on_hints(self, paths: Iterable[str]) -> None:
+        self.hints.put(set(paths))
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> queue.SimpleQueue[Any]:
+    """What the operating system says, in a test's hands."""
+    script: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    monkeypatch.setattr(ScriptedNotify, "script", script, raising=False)
+    monkeypatch.setattr(watch, "RustNotify", ScriptedNotify)
+    return script
+
+
+def _start(folder: Path, told: Told) -> Watcher:
+    return Watcher([folder], [], told.on_hints, told.trouble.put)
+
+
+def test_a_notification_becomes_a_hint_whatever_its_kind(
+    tmp_path: Path, script: queue.SimpleQueue[Any]
+) -> None:
+    """git reports a file as added and deleted at once: it is one path."""
+    told = Told()
+    watcher = _start(tmp_path, told)
+    script.put({(1, "/a"), (3, "/a"), (2, "/b")})
+    assert told.hints.get(timeout=10) == {"/a", "/b"}
+    watcher.stop()
+    assert told.trouble.empty()
+
+
+def test_a_huge_batch_is_a_doubt(tmp_path: Path, script: queue.SimpleQueue[Any]) -> None:
+    """The queue may have overflowed, silently; the hints are given all the same."""
+    told = Told()
+    watcher = _start(tmp_path, told)
+    script.put({(1, f"/{number}") for number in range(watch.HUGE_BATCH)})
+    assert len(told.hints.get(timeout=10)) == watch.HUGE_BATCH
+    assert not told.trouble.get(timeout=10).is_dead
+    watcher.stop()
+
+
+@pytest.mark.parametrize("said", [RuntimeError("a name that is not UTF-8"), "timeout"])
+def test_a_watcher_that_ends_says_so(tmp_path: Path, script: queue.SimpleQueue[Any], said: object) -> None:
+    """By an exception or a word that is no set of changes."""
+    told = Told()
+    watcher = _start(tmp_path, told)
+    script.put(said)
+    assert told.trouble.get(timeout=10).is_dead
+    watcher.stop()
+
+
+def test_a_watcher_is_stopped_twice_without_trouble(tmp_path: Path, script: queue.SimpleQueue[Any]) -> None:
+    """Its end is no trouble, as it was asked for."""
+    told = Told()
+    watcher = _start(tmp_path, told)
+    opened = list(watcher._open)
+    watcher.stop()
+    watcher.stop()
+    assert told.trouble.empty()
+    assert all(notify.closed for notify in opened)  # type: ignore[attr-defined]
+
+
+def test_a_real_watcher_hears_as_soon_as_it_is_made(tmp_path: Path) -> None:
+    """From the constructor's return on nothing is missed."""
+    told = Told()
+    watcher = _start(tmp_path, told)
+    try:
+        (tmp_path / "a.md").write_text("x")
+        assert told.hints.get(timeout=10) == {f"{tmp_path}/a.md"}
+    finally:
+        watcher.stop()
+
+
+def test_a_root_that_cannot_be_watched_raises(tmp_path: Path) -> None:
+    """Nothing is left running."""
+    told = Told()
+    with pytest.raises(OSError, match="No path was found"):
+        Watcher([tmp_path, tmp_path / "gone"], [], told.on_hints, told.trouble.put)
+
+
+# -- whose hint is it ------------------------------------------------------------------------------
+
+
+def _map(**roots: Path) -> RootMap:
+    return RootMap([KnowledgeBase(KbName(name), root) for name, root in roots.items()])
+
+
+def test_a_hint_is_for_the_innermost_kb(tmp_path: Path) -> None:
+    """Relative to its root; what lies in none is dropped."""
+    found = _map(outer=tmp_path / "o", inner=tmp_path / "o/in").sort(
+        f"{tmp_path}/{path}"
+        for path in ("o/a.md", "o/in/b.md", "o/in/f/c.md", "other", "oo/x.md", "o/inn/d.md")
+    )
+    assert found.paths == {"outer": ["a.md", "inn/d.md"], "inner": ["b.md", "f/c.md"]}
+    assert found.roots == frozenset()
+
+
+def test_a_hint_about_a_root_names_the_kb(tmp_path: Path) -> None:
+    """By its real path, and by the link that leads to it."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    roots = _map(kb=tmp_path / "link")
+    for path in ("real", "link"):
+        found = roots.sort([f"{tmp_path}/{path}"])
+        assert found.roots == {"kb"}
+        assert not found.paths
+    assert roots.sort([f"{tmp_path}/real/a.md"]).paths == {"kb": ["a.md"]}
+
+
+def test_the_root_of_everything_may_be_a_kb() -> None:
+    """Its paths have no other root in front."""
+    roots = _map(kb=Path("/"))
+    assert roots.sort(["/a.md", "/f/b.md"]).paths == {"kb": ["a.md", "f/b.md"]}
+    assert roots.sort(["/"]).roots == {"kb"}
+
+
+def test_a_root_that_is_not_there_is_watched_for_by_its_parent(
+    tmp_path: Path, script: queue.SimpleQueue[Any]
+) -> None:
+    """It has no recursive watch yet, and is no error."""
+    told = Told()
+    kbs = [KnowledgeBase(KbName("kb"), tmp_path / "gone")]
+    watcher, mode = start_watcher(kbs, choose_mode(kbs, None), told.on_hints, told.trouble.put)
+    assert watcher is not None
+    watcher.stop()
+    assert mode.poll_s is None
+
+
+def test_past_the_limit_everything_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clear sentence with the numbers and what to type."""
+
+    def fail(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(watch, "RustNotify", fail)
+    kbs = [KnowledgeBase(KbName("kb"), tmp_path)]
+    watcher, mode = start_watcher(kbs, choose_mode(kbs, None), lambda paths: None, lambda trouble: None)
+    assert watcher is None
+    assert mode.polled == {"kb"}
+    assert mode.poll_s == 5.0
+    assert mode.why is not None
+    assert "sudo sysctl fs.inotify.max_user_watches" in mode.why

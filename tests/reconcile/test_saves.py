@@ -1,0 +1,392 @@
+"""Saves, deletions, moves: hard cases 4 to 13, 18 to 22, 35, 38, 45, 46, with hints of every kind."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bed import Bed, MakeBed, beds, note
+
+
+@pytest.fixture
+def make_bed(tmp_path: Path) -> Iterator[MakeBed]:
+    """Make a bed with KBs of the given names, not yet opened."""
+    with beds(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
+def bed(make_bed: MakeBed) -> Bed:
+    """A started bed with one empty KB, `kb`."""
+    return make_bed().start()
+
+
+def test_a_file_truncated_and_written_again_is_one_update(bed: Bed) -> None:
+    """Row 4: truncate in place, then write."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md").told()
+    bed.write("a.md", "")
+    bed.run("a.md")
+    assert bed.told() == []
+    bed.write("a.md", note("a", "new"))
+    bed.settle("a.md")
+    assert bed.told() == ["U a a.md"]
+    bed.check()
+
+
+def test_a_save_by_rename_is_one_update(bed: Bed) -> None:
+    """Row 5, 1: temporary name, rename, backup; every name is hinted."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md").told()
+    bed.write("sedAbC", note("a", "new"))
+    bed.run("sedAbC")
+    os.rename(bed.path("sedAbC"), bed.path("a.md"))
+    bed.settle("sedAbC", "a.md", "a.md~", "4913", ".a.md.swp")
+    assert bed.told() == ["U a a.md"]
+    bed.check()
+
+
+def test_a_new_file_is_one_creation_and_one_sync(bed: Bed) -> None:
+    """Row 6: created events come with the KB's `kb_synced`, after them."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md")
+    news = bed.news()
+    assert [event["type"] for event in news] == ["entry_created", "kb_synced"]
+    assert [event["origin"] for event in news] == ["disk", "disk"]
+    bed.check()
+
+
+def test_a_half_in_an_open_file_waits_for_its_end(bed: Bed) -> None:
+    """Row 7: a half with complete front matter is never told."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md").told()
+    with open(bed.path("a.md"), "wb", buffering=0) as file:
+        file.write(note("a", "half").encode())
+        for _ in range(15):
+            bed.run("a.md").advance(0.02)
+        assert bed.told() == []
+        file.write(b"the rest\n")
+    bed.settle()
+    assert bed.told() == ["U a a.md"]
+    bed.check()
+
+
+def test_a_file_that_stays_open_is_told_after_400_ms(bed: Bed) -> None:
+    """Row 7: a program that never closes its file does not hide it for ever."""
+    with open(bed.path("a.md"), "wb", buffering=0) as file:
+        file.write(note("a").encode())
+        bed.run("a.md").advance(0.39)
+        assert bed.told() == []
+        bed.advance(0.02)
+        assert bed.told() == ["C a a.md"]
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_file_that_is_empty_for_a_moment_is_one_event(bed: Bed, existing: bool) -> None:
+    """Row 8: 1 C or 1 U, no D."""
+    if existing:
+        bed.write("a.md", note("a"))
+        bed.settle("a.md").told()
+    bed.write("a.md", "")
+    bed.run("a.md").advance(0.2)
+    bed.write("a.md", note("a", "new"))
+    bed.settle("a.md")
+    assert bed.told() == ["U a a.md" if existing else "C a a.md"]
+    bed.check()
+
+
+def test_a_new_empty_file_is_an_entry_after_400_ms(bed: Bed) -> None:
+    """It is no entry before, as its writer may be about to fill it."""
+    bed.write("a.md", "")
+    bed.run("a.md").advance(0.38)
+    assert bed.told() == []
+    bed.advance(0.03)
+    assert bed.told() == ["C a a.md"]
+    bed.check()
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.06])
+@pytest.mark.parametrize("text", ["new", "text"])
+def test_delete_and_recreate_is_at_most_one_update(bed: Bed, pause_s: float, text: str) -> None:
+    """Row 9: an update, or nothing where the bytes are the same."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md").told()
+    bed.path("a.md").unlink()
+    bed.run("a.md").advance(pause_s)
+    bed.write("a.md", note("a", text))
+    bed.settle("a.md")
+    assert bed.told() == (["U a a.md"] if text == "new" else [])
+    bed.check()
+
+
+def test_a_deletion_is_told_after_120_ms(bed: Bed) -> None:
+    """Row 10: not before, as the file may come back; then it is told, and a later file is new."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md").told()
+    bed.path("a.md").unlink()
+    bed.run("a.md").advance(0.11)
+    assert bed.told() == []
+    bed.advance(0.011)
+    assert bed.told() == ["D a a.md"]
+    bed.advance(5)
+    bed.write("a.md", note("a"))
+    bed.settle("a.md")
+    assert bed.told() == ["C a a.md"]
+    bed.check()
+
+
+def test_create_and_delete_within_the_window_is_nothing(bed: Bed) -> None:
+    """Row 11."""
+    bed.write("a.md", "")
+    bed.run("a.md")
+    bed.path("a.md").unlink()
+    bed.settle("a.md")
+    assert bed.news() == []
+
+
+def test_away_and_back_within_the_window_is_nothing(bed: Bed) -> None:
+    """Row 13: the content before and after is the same."""
+    for number in range(20):
+        bed.write(f"{number}.md", note(f"n{number}"))
+    bed.settle("").news()
+    kept = {path.name: path.read_bytes() for path in bed.roots["kb"].iterdir()}
+    for name in kept:
+        bed.path(name).unlink()
+    bed.run(*kept)
+    for name, content in kept.items():
+        bed.write(name, content)
+    bed.settle(*kept)
+    assert bed.news() == []
+
+
+def test_a_save_without_change_is_nothing(bed: Bed) -> None:
+    """Row 2: touch, chmod, the same bytes again."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md").news()
+    bed.write("a.md", note("a"))
+    bed.path("a.md").chmod(0o600)
+    os.utime(bed.path("a.md"))
+    bed.settle("a.md").sweep()
+    assert bed.news() == []
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_older_mtime_is_one_update(bed: Bed, lost: bool) -> None:
+    """Row 35: `cp -p`, and a restored mtime with the same size, also where no hint came."""
+    bed.write("a.md", note("a", "one"))
+    bed.settle("a.md").told()
+    os.utime(bed.path("a.md"), ns=(10**18, 10**18))
+    bed.settle("a.md")
+    bed.write("a.md", note("a", "two"))
+    os.utime(bed.path("a.md"), ns=(10**18, 10**18))
+    if lost:
+        bed.sweep()
+    else:
+        bed.settle("a.md")
+    assert bed.told() == ["U a a.md"]
+    bed.check()
+
+
+def test_a_write_within_the_same_tick_is_found_by_the_sweep(bed: Bed) -> None:
+    """Git's racy rule: a file read right after it changed is read again, whatever its state says."""
+    bed.write("a.md", note("a", "one"))
+    bed.run("a.md").told()
+    state = bed.store.connection.execute("SELECT mtime_ns FROM file").fetchone()
+    assert state == (None,)
+    bed.write("a.md", note("a", "two"))
+    bed.sweep()
+    assert bed.told() == ["U a a.md"]
+
+
+@pytest.mark.parametrize(
+    "name", [".syncthing.a.md.tmp", "~syncthing~a.md.tmp", ".a.md.icloud", ".stversions/a.md", ".~tmp~/a.md"]
+)
+def test_sync_tools_own_files_are_nothing(bed: Bed, name: str) -> None:
+    """Row 38: only the real file counts."""
+    bed.write(name, note("a"))
+    bed.settle(name, name.split("/")[0]).sweep()
+    assert bed.news() == []
+    bed.write("a.md", note("a"))
+    bed.settle(name, "a.md")
+    assert bed.told() == ["C a a.md"]
+    bed.check()
+
+
+def test_files_made_right_after_their_folders_are_found(bed: Bed) -> None:
+    """Row 18: only the top folder is named, and one file comes after the first look."""
+    bed.write("a/b/c/one.md", note("one"))
+    bed.run("a")
+    bed.write("a/b/c/two.md", note("two"))
+    bed.advance(0.06)
+    bed.write("a/b/three.md", note("three"))
+    bed.settle()
+    assert bed.told() == ["C one a/b/c/one.md", "C two a/b/c/two.md", "C three a/b/three.md"]
+    bed.check()
+
+
+def test_a_folder_is_looked_at_again_but_not_for_ever(bed: Bed) -> None:
+    """The second look orders no third: after half a second nothing waits."""
+    bed.path("a").mkdir()
+    for _ in range(100):
+        bed.run("a")
+    bed.advance(0.06).advance(0.5)
+    assert bed.reconciler.next_due_s() is None
+
+
+def _folder(bed: Bed, folder: str, count: int = 200) -> None:
+    for number in range(count):
+        bed.write(f"{folder}/{number:03}.md", note(f"n{number:03}", f"body {number}"))
+
+
+@pytest.mark.parametrize("order", [["old", "new"], ["new", "old"]])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_moved_folder_is_an_update_of_each_entry(bed: Bed, order: list[str], at_once: bool) -> None:
+    """Row 19: 200 U with `previous_path`, whichever folder is named first, and however late the other."""
+    _folder(bed, "old")
+    bed.settle("old").told()
+    os.rename(bed.path("old"), bed.path("new"))
+    if at_once:
+        bed.settle(*order)
+    else:
+        bed.run(order[0])
+        bed.settle(order[1])
+    assert bed.told() == [f"U n{n:03} new/{n:03}.md < old/{n:03}.md" for n in range(200)]
+    bed.check()
+
+
+def test_a_folder_moved_out_and_in_is_deleted_and_created(bed: Bed) -> None:
+    """Row 19: 200 D in one batch, 200 C in one batch."""
+    _folder(bed, "sub")
+    bed.settle("sub").news()
+    os.rename(bed.path("sub"), bed.folder / "outside")
+    bed.settle("sub")
+    news = bed.news()
+    assert [event["type"] for event in news] == ["entry_deleted"] * 200 + ["kb_synced"]
+    os.rename(bed.folder / "outside", bed.path("back"))
+    bed.settle("back")
+    assert [event["type"] for event in bed.news()] == ["entry_created"] * 200 + ["kb_synced"]
+    bed.check()
+
+
+@pytest.mark.parametrize("new", ["b.md", "A.md", "sub/a.md"])
+@pytest.mark.parametrize("order", list(itertools.permutations(["a.md", "NEW"])))
+@pytest.mark.parametrize("split", [False, True])
+def test_a_renamed_file_is_one_update(bed: Bed, new: str, order: tuple[str, str], split: bool) -> None:
+    """Row 20: also by case only; the hints in any order, in one turn or two."""
+    bed.write("a.md", note("x"))
+    bed.settle("a.md").told()
+    bed.path(new).parent.mkdir(exist_ok=True)
+    os.rename(bed.path("a.md"), bed.path(new))
+    hints = [new if hint == "NEW" else hint for hint in order]
+    if split:
+        bed.run(hints[0])
+        bed.settle(hints[1])
+    else:
+        bed.settle(*hints)
+    assert bed.told() == [f"U x {new} < a.md"]
+    bed.check()
+
+
+def test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns(bed: Bed) -> None:
+    """A missing file that waits is explained by its content when that comes: one batch, paired."""
+    bed.write("a.md", note())
+    bed.settle("a.md").told()
+    os.rename(bed.path("a.md"), bed.path("b.md"))
+    bed.run("a.md").advance(0.05)
+    assert bed.told() == []
+    bed.run("b.md")
+    assert bed.told() == ["D a a.md > kb/b", "C b b.md < kb/a"]
+    bed.settle()
+    assert bed.told() == []
+    bed.check()
+
+
+@pytest.mark.parametrize("hints", [["a.md", "b.md"], ["b.md"], ["a.md"]])
+def test_two_files_that_swap_names_are_two_updates(bed: Bed, hints: list[str]) -> None:
+    """Row 20: even where only one of them is named."""
+    bed.write("a.md", note("one"))
+    bed.write("b.md", note("two"))
+    bed.settle("a.md", "b.md").told()
+    os.rename(bed.path("a.md"), bed.path("t"))
+    os.rename(bed.path("b.md"), bed.path("a.md"))
+    os.rename(bed.path("t"), bed.path("b.md"))
+    bed.settle(*hints)
+    assert bed.told() == ["U two a.md < b.md", "U one b.md < a.md"]
+    bed.check()
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_file_moved_to_another_kb_is_one_batch(make_bed: MakeBed, split: bool) -> None:
+    """Row 21: D and C are paired, also where the new file is named 50 ms after the old one."""
+    bed = make_bed("one", "two").start()
+    bed.write("a.md", note("a"), kb="one")
+    bed.settle("a.md", kb="one").told()
+    os.rename(bed.path("a.md", "one"), bed.path("a.md", "two"))
+    bed.hint("a.md", kb="one")
+    if split:
+        bed.run(kb="one").advance(0.05)
+    bed.settle("a.md", kb="two")
+    assert bed.told() == ["D a a.md > two/a", "C a a.md < one/a"]
+    assert len(bed.reports) == 2
+    bed.check()
+
+
+def test_a_new_id_in_the_same_file_is_a_paired_move(bed: Bed) -> None:
+    """Row 22."""
+    bed.write("a.md", note("old"))
+    bed.settle("a.md").told()
+    bed.write("a.md", note("new"))
+    bed.settle("a.md")
+    assert bed.told() == ["D old a.md > kb/new", "C new a.md < kb/old"]
+    bed.check()
+
+
+def test_a_file_that_vanishes_before_it_is_read_is_nothing(bed: Bed) -> None:
+    """Row 45: the hint is about a file that is gone, and was never known."""
+    bed.settle("a.md", "b/c.md", "d", "e/f")
+    assert bed.news() == []
+
+
+@pytest.mark.parametrize("hints", [["a.md"], ["a.md/x.md", "a.md"], [""]])
+def test_a_folder_and_a_file_may_take_each_others_place(bed: Bed, hints: list[str]) -> None:
+    """Row 46: `a.md/` with entries becomes a file `a.md`, and back."""
+    bed.write("a.md/x.md", note("x"))
+    bed.write("a.md/y.md", note("y"))
+    bed.settle("a.md").told()
+    shutil.rmtree(bed.path("a.md"))
+    bed.write("a.md", note("a"))
+    bed.settle(*hints)
+    assert sorted(bed.told()) == ["C a a.md", "D x a.md/x.md", "D y a.md/y.md"]
+    bed.check()
+    bed.path("a.md").unlink()
+    bed.write("a.md/x.md", note("x"))
+    bed.settle(*hints)
+    assert sorted(bed.told()) == ["C x a.md/x.md", "D a a.md"]
+    bed.check()
+
+
+def test_deletions_in_a_stream_are_one_batch(bed: Bed) -> None:
+    """As long as more go missing they wait together: one `kb_synced`."""
+    for number in range(10):
+        bed.write(f"{number}.md", note(f"n{number}"))
+    bed.settle("").news()
+    for number in range(10):
+        bed.path(f"{number}.md").unlink()
+        bed.run(f"{number}.md").advance(0.1)
+    bed.settle()
+    assert [event["type"] for event in bed.news()] == ["entry_deleted"] * 10 + ["kb_synced"]
+
+
+def test_a_sweep_that_meets_a_waiting_file_takes_its_origin(bed: Bed) -> None:
+    """What a hint has named is no repair of the sweep, though the sweep finds it first."""
+    bed.write("a.md", "")
+    bed.run("a.md")
+    bed.write("a.md", note("a"))
+    bed.sweep()
+    news = bed.news()
+    assert [event["origin"] for event in news if event["type"] == "entry_created"] == ["disk"]
+    assert [report.repairs for report in bed.reports] == [0]
