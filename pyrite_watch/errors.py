@@ -226,6 +226,11 @@ class RequestError(PyriteWatchError):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What else the answer says beside code, message and hint."""
+        return {}
+
 
 class KbNotFoundError(RequestError):
     """No knowledge base of that name is watched."""

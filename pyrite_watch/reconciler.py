@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pyrite_watch.disk import git
 from pyrite_watch.disk.ignore import GITIGNORE_FILE, IGNORE_FILE
 from pyrite_watch.disk.settle import DirtyPath, Settler
 from pyrite_watch.index import files
@@ -140,6 +139,19 @@ class Reconciler:
         self.run_due()
         return time.perf_counter() - started_s
 
+    def look_now(self, kb_name: KbName, paths: Sequence[str], origin: Origin) -> Applied | None:
+        """Look at these paths at once and wait for nothing: a write's own way to its event.
+
+        A write (`api`) makes no `kb_synced`, unless problems changed.
+        """
+        now_s = self.clock()
+        dirty = [DirtyPath(kb_name, path, origin, now_s, now_s) for path in paths]
+        rest: list[DirtyPath] = []
+        applied = self._run_batch({kb_name: dirty}, None, now_s, rest, quiet=origin == "api")
+        for path in rest:
+            self.settler.put_back(path)
+        return applied
+
     def sync(self, names: Sequence[str]) -> dict[str, SyncCounts]:
         """Compare now, wait for nothing, and tell `kb_synced` for each KB also without a change."""
         self.look_at_roots()
@@ -196,15 +208,21 @@ class Reconciler:
             self.listeners.on_new_epoch(self.store.position)
         return totals
 
+    def count_files(self) -> int:
+        """How many files a sweep compares."""
+        return files.count_files(self.store.connection)
+
     def is_any_away(self) -> bool:
         """Whether a root is not there at the moment."""
         return any(not kb.available for kb in self.roots)
 
     def _let_git_finish(self, by_kb: dict[str, list[DirtyPath]], now_s: float) -> None:
         for name in list(by_kb):
-            if self.roots[name].git_hold.holds(now_s, time.time()):
+            hold = self.roots[name].git_hold
+            if hold.holds(now_s, time.time()):
+                due_s = hold.next_look_s(now_s)
                 for dirty in by_kb.pop(name):
-                    self.settler.put_back(dirty, now_s + git.RECHECK_S)
+                    self.settler.put_back(dirty, due_s)
 
     def _run_batch(
         self,
@@ -214,12 +232,13 @@ class Reconciler:
         rest: list[DirtyPath],
         always_synced: frozenset[str] = frozenset(),
         silent: bool = False,
+        quiet: bool = False,
     ) -> Applied | None:
         """Gather, decide and commit; `rest` takes what the batch has no room for.
 
         After an error nothing is forgotten: every path is dirty again.
         """
-        batch = Batch(always_synced=always_synced, silent=silent)
+        batch = Batch(always_synced=always_synced, silent=silent, quiet=quiet)
         gatherer = Gatherer(self.store.connection, settler, self.options.max_entry_bytes, now_s)
         gathers: list[KbGather] = []
         try:
@@ -281,7 +300,8 @@ class Reconciler:
             batch.add_problems(gather.kb_name, "scan", gather.scan_problems)
         plans = [plan_kb(gather.view()) for gather in gathers]
         batch.plans = [plan for plan in plans if plan.files or plan.entries or plan.problems]
-        batch.origin = "disk" if "disk" in origins.values() else "sweep"
+        made_by = set(origins.values())
+        batch.origin = "disk" if "disk" in made_by else "api" if "api" in made_by else "sweep"
         batch.origin_of = origin_of
         if not batch.has_content():
             return None

@@ -55,9 +55,7 @@ class WatchedKb:
             # Never taken back here: only who has told the difference does that.
             self.replaced |= not self.available or self.inode is not None
             self.available, self.device, self.inode = True, look.device, look.inode
-            self.git_hold = git.GitHold(git.find_git_dir(self.kb.root))
-        elif self.git_hold.git_dir is None:
-            self.git_hold.git_dir = git.find_git_dir(self.kb.root)  # `git init` since then, perhaps
+            self.git_hold = git.GitHold(self.kb.root)
         self._note(batch, look.missing)
         return self.available
 
@@ -76,7 +74,7 @@ class Roots:
         self._kbs: dict[str, WatchedKb] = {}
         for kb in kbs:
             row = rows[kb.name]
-            hold = git.GitHold(git.find_git_dir(kb.root))
+            hold = git.GitHold(kb.root)
             known = Availability(row.available, row.device, row.inode)
             self._kbs[kb.name] = WatchedKb(
                 kb, row.kb_id, (), row.indexed, row.available, row.device, row.inode, hold, known

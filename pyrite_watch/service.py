@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pyrite_watch.errors import EntryNotFoundError, JobNotFoundError, KbNotFoundError, RequestError
 from pyrite_watch.index import queries
@@ -15,6 +15,9 @@ from pyrite_watch.index.reader import Snapshot
 from pyrite_watch.index.store import SyncCounts
 from pyrite_watch.model.kb import KnowledgeBase
 from pyrite_watch.pipeline import Pipeline
+from pyrite_watch.writer import EntryEdit, NewEntry, Writer, Written
+
+T = TypeVar("T")
 
 MAX_JOBS = 100
 """How many finished sync jobs are remembered."""
@@ -84,12 +87,7 @@ class KBService:
 
     def sync_index(self, kb_name: str | None = None) -> SyncCounts:
         """Compare with the disk now, and tell what differs; blocks until it is committed."""
-        future = self.submit(kb_name)
-        # In slices: a pipeline that is stopped meanwhile may never come to it.
-        while not wait([future], POLL_S).done:
-            if not self.pipeline.is_open:
-                raise StoppedError
-        return sum_counts(future.result())
+        return sum_counts(self._result(self.submit(kb_name)))
 
     def submit_sync(self, kb_name: str | None = None) -> SyncJob:
         """The same, without waiting for it; `get_job` tells how it went."""
@@ -114,6 +112,33 @@ class KBService:
         if error is not None:
             return {"job_id": job_id, "status": "failed", "error": str(error)}
         return {"job_id": job_id, "status": "completed", **asdict(sum_counts(future.result()))}
+
+    def create_entry(self, kb_name: str, new: NewEntry) -> Written:
+        """Make a new entry's file; blocks until its event is committed. Raises `RequestError`."""
+        return self._write(kb_name, lambda writer: writer.create(kb_name, new))
+
+    def update_entry(
+        self, kb_name: str, entry_id: str, edit: EntryEdit, if_match: Sequence[str] | None = None
+    ) -> Written:
+        """Change an entry's file, if it still is one of the revisions `if_match` (None: any)."""
+        return self._write(kb_name, lambda writer: writer.update(kb_name, entry_id, edit, if_match))
+
+    def delete_entry(self, kb_name: str, entry_id: str, if_match: Sequence[str] | None = None) -> Written:
+        """Delete an entry's file, under the same condition."""
+        return self._write(kb_name, lambda writer: writer.delete(kb_name, entry_id, if_match))
+
+    def _write(self, kb_name: str, work: Callable[[Writer], Written]) -> Written:
+        self.check_kb(kb_name)
+        if not self.pipeline.is_open:
+            raise StoppedError
+        return self._result(self.pipeline.write(work))
+
+    def _result(self, future: Future[T]) -> T:
+        # In slices: a pipeline that is stopped meanwhile may never come to it.
+        while not wait([future], POLL_S).done:
+            if not self.pipeline.is_open:
+                raise StoppedError
+        return future.result()
 
     def submit(self, kb_name: str | None = None) -> Future[dict[str, SyncCounts]]:
         """Ask for a comparison with the disk; the future has what each KB came to."""

@@ -23,11 +23,12 @@ RANKS = {
     "roots": 8,
     "watching": 8,
     "reconciler": 9,
-    "pipeline": 10,
-    "service": 11,
-    "server": 12,
-    "cli": 13,
-    "__main__": 14,
+    "writer": 10,
+    "pipeline": 11,
+    "service": 12,
+    "server": 13,
+    "cli": 14,
+    "__main__": 15,
 }
 """A module may import those of its own room and of lower ranks."""
 

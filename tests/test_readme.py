@@ -41,7 +41,8 @@ def clone(tmp_path: Path) -> Path:
 @pytest.mark.timeout(300)
 def test_start_command_runs_the_main_job(clone: Path, tmp_path: Path) -> None:
     """The first command, as printed, installs and watches the examples; Ctrl-C ends it with 0."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYRITE", "VIRTUAL"))}
+    foreign = ("PYRITE", "VIRTUAL")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     # The port is the one thing that a test may not take from who works on this machine.
     environ |= {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state"), "PYRITE_PORT": "0"}
     output = tmp_path / "output"

@@ -132,11 +132,11 @@ class LineWriter:
             chunk = chunk[os.write(self._descriptor, chunk) :]
 
     def _fail(self, error: Exception) -> None:
+        log.warning("Nothing more is printed: %s. The watch goes on.", error)
         with self._changed:
             self._has_failed = True
             self._lines.clear()
             self._changed.notify_all()
-        log.warning("Nothing more is printed: %s. The watch goes on.", error)
 
 
 def _descriptor(stream: TextIO) -> int | None:

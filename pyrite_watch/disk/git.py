@@ -13,8 +13,9 @@ from pathlib import Path
 LOCK_MAX_S = 5.0
 """How long one lock may hold a KB's changes."""
 
-QUIET_S = 0.05
-"""How long the lock must be gone: `stash`, `pull` and `rebase` take it several times in a row."""
+QUIET_S = 0.1
+"""How long git must be quiet: `stash`, `pull` and `rebase` take the lock several times in a row, and
+what a checkout has written is notified up to 55 ms later (the watcher's debounce and step)."""
 
 RECHECK_S = 0.01
 
@@ -51,26 +52,53 @@ def _linked_git_dir(marker: Path) -> Path | None:
 class GitHold:
     """Whether the changes of one KB are held. One thread uses it; times in seconds, monotonic."""
 
-    git_dir: Path | None
+    root: Path
+    _git_dir: Path | None = None
     _lock_inode: int | None = None
     _first_seen_s: float = 0.0
     _last_seen_s: float = float("-inf")
+    _held_since_s: float | None = None
+    _next_look_s: float = float("-inf")
 
     def holds(self, now_s: float, wall_s: float) -> bool:
         """Tell whether git is at work at this moment, or was until just now."""
-        if self.git_dir is None:
+        if self._git_dir is None or not os.path.isdir(self._git_dir):
+            # Each time: `git init` may come after the start, and this is a few microseconds.
+            self._git_dir = find_git_dir(self.root)
+        if self._git_dir is None or not self._is_at_work(self._git_dir, now_s, wall_s):
+            self._held_since_s = None
             return False
+        if self._held_since_s is None:
+            self._held_since_s = now_s
+        # Whatever git does without an end, nobody is kept waiting for longer than one lock may.
+        return now_s - self._held_since_s < LOCK_MAX_S
+
+    def next_look_s(self, now_s: float) -> float:
+        """When to ask again: one time for all that is held, so that it is let go together."""
+        if self._next_look_s <= now_s:
+            self._next_look_s = now_s + RECHECK_S
+        return self._next_look_s
+
+    def _is_at_work(self, git_dir: Path, now_s: float, wall_s: float) -> bool:
         try:
-            status = os.lstat(self.git_dir / "index.lock")
+            status = os.lstat(git_dir / "index.lock")
         except OSError:
             self._lock_inode = None
-            return now_s - self._last_seen_s < QUIET_S
+            return now_s - self._last_seen_s < QUIET_S or _was_just_written(git_dir / "index", wall_s)
         # Not by its times as well: writing into a lock would make it a new one, which holds anew.
         if status.st_ino != self._lock_inode:
             self._lock_inode = status.st_ino
-            age_s = wall_s - status.st_ctime
-            self._first_seen_s = now_s - max(0.0, age_s)
+            self._first_seen_s = now_s - max(0.0, wall_s - status.st_ctime)
         if now_s - self._first_seen_s >= LOCK_MAX_S:
             return False
         self._last_seen_s = now_s
         return True
+
+
+def _was_just_written(index: Path, wall_s: float) -> bool:
+    """A lock that came and went between two looks has become the index."""
+    try:
+        age_s = wall_s - os.lstat(index).st_ctime
+    except OSError:
+        return False
+    return 0 <= age_s < QUIET_S

@@ -40,12 +40,18 @@ class DirtyPath:
     is_folder_look: bool = False
 
 
+_ORIGINS: tuple[Origin, ...] = ("api", "disk", "sweep")
+
+
 def merge(one: DirtyPath, other: DirtyPath) -> DirtyPath:
-    """Make one hint of two about the same path: the earlier times, and `disk` before `sweep`."""
+    """Make one hint of two about the same path: the earlier times, and `api` before `disk` before `sweep`.
+
+    A write that could not be committed at once stays `api`, also when its echo comes meanwhile.
+    """
     times = [since_s for since_s in (one.missing_since_s, other.missing_since_s) if since_s is not None]
     return replace(
         one,
-        origin="disk" if "disk" in (one.origin, other.origin) else one.origin,
+        origin=min(one.origin, other.origin, key=_ORIGINS.index),
         since_s=min(one.since_s, other.since_s),
         due_s=min(one.due_s, other.due_s),
         missing_since_s=min(times, default=None),

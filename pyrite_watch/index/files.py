@@ -236,6 +236,14 @@ def load_problem_paths(
     return [row[0] for row in rows]
 
 
+def count_files(connection: sqlite3.Connection) -> int:
+    """Count the files of the active KBs."""
+    row = connection.execute(
+        "SELECT count(*) FROM file f JOIN kb k ON k.kb_id = f.kb_id AND k.active"
+    ).fetchone()
+    return int(row[0])
+
+
 def count_problems(connection: sqlite3.Connection, kb_id: int) -> int:
     """Count the KB's problems as they are now."""
     row = connection.execute("SELECT count(*) FROM problem WHERE kb_id = ?", (kb_id,)).fetchone()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,7 +20,7 @@ from pyrite_watch.errors import RequestError, RootOwnedError, StartError
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.server import page, websocket
 from pyrite_watch.server.context import OWN_PATHS, AnswerHead, Live, PositionHeader
-from pyrite_watch.server.endpoints import admin, entries, events, kbs
+from pyrite_watch.server.endpoints import admin, entries, events, kbs, writes
 from pyrite_watch.server.guard import Guard, GuardSettings
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings, check_state_dir, default_state_dir, resolve_kbs
@@ -91,7 +92,7 @@ def attach(app: FastAPI, kbs: Kbs = (), **options: Any) -> None:
 def _add(app: FastAPI, pipeline: Pipeline, live: Live | None = None) -> Live:
     live = live or Live(pipeline, KBService(pipeline))
     app.state.pyrite_watch = live
-    for router in (websocket.router, kbs.router, entries.router, events.router, admin.router):
+    for router in (websocket.router, kbs.router, entries.router, writes.router, events.router, admin.router):
         app.include_router(router)
     app.add_exception_handler(RequestError, _answer_error)
     outer = app.router.lifespan_context
@@ -120,7 +121,10 @@ async def _explained(live: Live) -> AsyncIterator[None]:
 
 async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestError)
-    return _answer(error.status, error.code, str(error), error.hint)
+    answer = _answer(error.status, error.code, str(error), error.hint, error.facts)
+    if revision := error.facts.get("revision"):
+        answer.headers["ETag"] = f'"{revision}"'
+    return answer
 
 
 async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
@@ -139,10 +143,13 @@ async def _answer_fault(request: Request, error: Exception) -> JSONResponse:
     return _answer(500, "INTERNAL_ERROR", "This is a fault of the server; its log says more.")
 
 
-def _answer(status: int, code: str, message: str, hint: str = "") -> JSONResponse:
-    detail = {"code": code, "message": message}
+def _answer(
+    status: int, code: str, message: str, hint: str = "", facts: Mapping[str, Any] = MappingProxyType({})
+) -> JSONResponse:
+    detail: dict[str, Any] = {"code": code, "message": message}
     if hint:
         detail["hint"] = hint
+    detail.update(facts)
     return JSONResponse({"detail": detail}, status)
 
 

@@ -23,19 +23,56 @@ def _lock(git_dir: Path) -> float:
     return os.lstat(git_dir / "index.lock").st_ctime
 
 
-def test_nothing_holds_outside_of_a_repository() -> None:
-    """Nor is anything looked at."""
-    assert not GitHold(None).holds(0.0, 0.0)
+def test_nothing_holds_outside_of_a_repository(tmp_path: Path) -> None:
+    """Where there is no git, nobody waits for it."""
+    assert not GitHold(tmp_path).holds(0.0, 0.0)
+
+
+def test_a_repository_made_later_is_found(tmp_path: Path) -> None:
+    """Bug: `git init` after the start was never seen, and a checkout was many passes."""
+    hold = GitHold(tmp_path)
+    assert not hold.holds(0.0, 0.0)
+    (tmp_path / ".git").mkdir()
+    wall_s = _lock(tmp_path / ".git")
+    assert hold.holds(1.0, wall_s)
+
+
+def test_a_lock_that_came_and_went_between_two_looks_is_seen_by_the_index(git_dir: Path) -> None:
+    """Bug: a quick checkout was two passes, as nobody had ever seen its lock."""
+    (git_dir / "index").touch()
+    wall_s = os.lstat(git_dir / "index").st_ctime
+    hold = GitHold(git_dir.parent)
+    assert hold.holds(100.0, wall_s + QUIET_S / 2)
+    assert not hold.holds(100.0 + QUIET_S, wall_s + QUIET_S * 1.5)
+
+
+def test_all_that_is_held_is_asked_for_at_one_time(git_dir: Path) -> None:
+    """Bug: hints that came 5 ms apart were let go 5 ms apart, as two passes."""
+    hold = GitHold(git_dir.parent)
+    first_s = hold.next_look_s(100.0)
+    assert first_s > 100.0
+    assert hold.next_look_s(first_s - 0.001) == first_s
+    assert hold.next_look_s(first_s) > first_s
+
+
+def test_a_repository_that_never_rests_holds_nobody_for_longer(git_dir: Path) -> None:
+    """An index that is rewritten all the time must not silence the KB."""
+    hold = GitHold(git_dir.parent)
+    (git_dir / "index").touch()
+    wall_s = os.lstat(git_dir / "index").st_ctime
+    assert hold.holds(100.0, wall_s)
+    assert hold.holds(100.0 + LOCK_MAX_S - 0.1, wall_s)
+    assert not hold.holds(100.0 + LOCK_MAX_S, wall_s)
 
 
 def test_no_lock_holds_nothing(git_dir: Path) -> None:
     """A repository at rest, from the first question on."""
-    assert not GitHold(git_dir).holds(0.0, 0.0)
+    assert not GitHold(git_dir.parent).holds(0.0, 0.0)
 
 
-def test_a_young_lock_holds_until_it_has_been_gone_for_50_ms(git_dir: Path) -> None:
+def test_a_young_lock_holds_until_it_has_been_gone_for_a_while(git_dir: Path) -> None:
     """`stash`, `pull` and `rebase` take it several times in a row."""
-    hold, wall_s = GitHold(git_dir), _lock(git_dir)
+    hold, wall_s = GitHold(git_dir.parent), _lock(git_dir)
     assert hold.holds(100.0, wall_s)
     (git_dir / "index.lock").unlink()
     assert hold.holds(100.0 + QUIET_S / 2, wall_s)
@@ -44,7 +81,7 @@ def test_a_young_lock_holds_until_it_has_been_gone_for_50_ms(git_dir: Path) -> N
 
 def test_a_lock_holds_for_five_seconds_and_once(git_dir: Path) -> None:
     """One that a crash left behind must not silence the KB."""
-    hold, wall_s = GitHold(git_dir), _lock(git_dir)
+    hold, wall_s = GitHold(git_dir.parent), _lock(git_dir)
     assert hold.holds(100.0, wall_s)
     assert hold.holds(100.0 + LOCK_MAX_S - 0.1, wall_s)
     assert not hold.holds(100.0 + LOCK_MAX_S, wall_s)
@@ -53,7 +90,7 @@ def test_a_lock_holds_for_five_seconds_and_once(git_dir: Path) -> None:
 
 def test_a_lock_that_is_written_to_is_still_the_same(git_dir: Path) -> None:
     """Bug: each write into it made it a new lock, which held for five seconds more."""
-    hold, wall_s = GitHold(git_dir), _lock(git_dir)
+    hold, wall_s = GitHold(git_dir.parent), _lock(git_dir)
     assert hold.holds(100.0, wall_s)
     (git_dir / "index.lock").write_bytes(b"index")
     os.utime(git_dir / "index.lock", (wall_s + 4, wall_s + 4))
@@ -63,20 +100,20 @@ def test_a_lock_that_is_written_to_is_still_the_same(git_dir: Path) -> None:
 def test_a_lock_that_was_old_when_first_seen_holds_nothing(git_dir: Path) -> None:
     """It was left behind before this process began."""
     wall_s = _lock(git_dir)
-    assert not GitHold(git_dir).holds(100.0, wall_s + LOCK_MAX_S)
-    assert GitHold(git_dir).holds(100.0, wall_s + LOCK_MAX_S - 0.1)
+    assert not GitHold(git_dir.parent).holds(100.0, wall_s + LOCK_MAX_S)
+    assert GitHold(git_dir.parent).holds(100.0, wall_s + LOCK_MAX_S - 0.1)
 
 
 def test_a_clock_set_back_does_not_lengthen_the_hold(git_dir: Path) -> None:
     """A lock from the future is as young as can be."""
-    hold, wall_s = GitHold(git_dir), _lock(git_dir)
+    hold, wall_s = GitHold(git_dir.parent), _lock(git_dir)
     assert hold.holds(100.0, wall_s - 3600)
     assert not hold.holds(100.0 + LOCK_MAX_S, wall_s - 3600)
 
 
 def test_the_next_lock_holds_anew(git_dir: Path) -> None:
     """Also after one that had reached its cap, and also with the same inode."""
-    hold, wall_s = GitHold(git_dir), _lock(git_dir)
+    hold, wall_s = GitHold(git_dir.parent), _lock(git_dir)
     assert hold.holds(100.0, wall_s)
     assert not hold.holds(106.0, wall_s)
     (git_dir / "index.lock").unlink()
@@ -110,7 +147,7 @@ def test_a_worktree_names_its_git_directory_in_a_file(tmp_path: Path, absolute: 
     assert found is not None
     assert os.path.realpath(found) == os.path.realpath(target)
     (target / "index.lock").touch()
-    assert GitHold(found).holds(0.0, 0.0)
+    assert GitHold(tmp_path / "w").holds(0.0, 0.0)
 
 
 @pytest.mark.parametrize("text", [b"", b"nonsense", b"gitdir: a\0b\n", b"\xff" * 9999])

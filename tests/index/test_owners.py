@@ -197,6 +197,25 @@ def test_an_owner_renamed_and_edited_at_once_stays_owner() -> None:
     assert kb.ids == {"a.md": None, "z.md": "x"}
 
 
+def test_of_two_new_files_the_owners_bytes_are_the_owner() -> None:
+    """Git gave it a new inode, and a newcomer with a smaller path claims the id in the same batch."""
+    kb = FakeKb({"m.md": explicit("x")})
+    kb.reconcile()
+    kb.files = {"z.md": explicit("x"), "b.md": explicit("x", "new")}
+    kb.reconcile()
+    assert kb.ids == {"b.md": None, "z.md": "x"}
+
+
+def test_of_two_new_files_the_owners_inode_is_the_owner() -> None:
+    """It was renamed and edited at once, and so its bytes tell nothing."""
+    kb = FakeKb({"m.md": explicit("x")})
+    kb.reconcile()
+    kb.move("m.md", "z.md")
+    kb.files |= {"z.md": explicit("x", "edited"), "b.md": explicit("x", "new")}
+    kb.reconcile()
+    assert kb.ids == {"b.md": None, "z.md": "x"}
+
+
 def test_the_problem_names_the_owner_of_today() -> None:
     """The owner was renamed: a sentence with its old path would send a person to no file."""
     kb = FakeKb({"m.md": explicit("x")})

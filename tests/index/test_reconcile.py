@@ -212,6 +212,19 @@ def test_a_refused_file_stays_refused_when_moved() -> None:
     assert {key.entry_id: ref.path for key, ref in plan.after.items()} == {"x": "n/a.md", "y": "n/b.md"}
 
 
+def test_a_refused_file_that_is_moved_and_rewritten_is_new() -> None:
+    """What was refused are other bytes: it carries on nothing, so there is nothing to refuse it for."""
+    kb = FakeKb({"a.md": explicit("x")})
+    kb.reconcile()
+    kb.files["a.md"] = BAD
+    kb.reconcile()
+    kb.move("a.md", "b.md")
+    kb.files["b.md"] = "---\nnever closed\n"
+    kb.reconcile()
+    assert kb.ids == {"b.md": "b"}
+    assert kb.problems == {}
+
+
 def test_a_new_empty_file_beside_a_removed_emptied_one_is_new() -> None:
     """Having no bytes in common proves nothing: it must be the very file."""
     kb = FakeKb({"a.md": explicit("x")})

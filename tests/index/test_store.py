@@ -527,9 +527,15 @@ def test_a_kb_that_was_never_indexed_is_not_back(tmp_path: Path) -> None:
         (lambda store: change(store, "a", {"x.md": BAD}), True),
         (lambda store: store.apply(Batch(always_synced=frozenset("a"))), True),
         (lambda store: store.apply(Batch(availability={"a": Availability(False, 1, 1)})), False),
+        (
+            lambda store: store.apply(
+                Batch(always_synced=frozenset("a"), availability={"a": Availability(False, 1, 1)})
+            ),
+            False,
+        ),
         (lambda store: change(store, "b", {"x.md": explicit("x", "2")}), False),
     ],
-    ids=["change", "rest", "problem", "sync", "unavailable", "other"],
+    ids=["change", "rest", "problem", "sync", "unavailable", "sync unavailable", "other"],
 )
 def test_last_indexed_is_the_last_look_into_the_kb(
     store: Store, act: Callable[[Store], object], counts: bool

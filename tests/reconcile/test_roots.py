@@ -122,6 +122,29 @@ def test_a_root_that_vanishes_during_a_batch_is_not_believed(
     bed.check()
 
 
+def test_a_root_replaced_during_a_batch_tells_the_difference_at_once(
+    filled: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was seen of the old one is dropped; the new one is compared without a further hint."""
+    bed, root = filled, filled.roots["kb"]
+    shutil.copytree(root, bed.folder / "copy")
+    (bed.folder / "copy" / "01.md").write_text(note("n01", "copied"))
+    bed.write("00.md", note("n00", "of the old root"))
+    real = type(bed.reconciler)._believe
+
+    def believe(*args: object) -> None:
+        if (bed.folder / "copy").exists():
+            os.rename(root, bed.folder / "aside")
+            os.rename(bed.folder / "copy", root)
+        real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(bed.reconciler), "_believe", believe)
+    bed.settle("00.md")
+    assert bed.told() == ["U n01 01.md"]
+    assert bed.rebuilds == 1
+    bed.check()
+
+
 def test_an_unavailable_root_is_told_although_the_first_commit_failed(filled: Bed) -> None:
     """Bug: the look was remembered, its commit was not tried again, and nobody was ever told."""
     bed = filled
