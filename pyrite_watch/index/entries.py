@@ -120,7 +120,9 @@ def _insert(
 
 
 def _links(row: int, kb_name: str, content: EntryContent) -> list[tuple[int, int, str, str]]:
-    return [(row, number, link.kb_name or kb_name, link.target) for number, link in enumerate(content.links)]
+    # `[[x]]` and `[[own:x]]` are one link.
+    targets = dict.fromkeys((link.kb_name or kb_name, link.target) for link in content.links)
+    return [(row, number, *target) for number, target in enumerate(targets)]
 
 
 def _forget_text(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId) -> _Row:

@@ -154,19 +154,25 @@ def apply_files(connection: sqlite3.Connection, kb_id: int, files: Mapping[str, 
 def _state_columns(state: FileState | None) -> tuple[int | None, ...]:
     if state is None:
         return (None,) * 5
-    # Device numbers of some file systems are unsigned 64-bit; SQLite's integers are signed.
-    return (state.mtime_ns, state.ctime_ns, state.size, _signed(state.inode), _signed(state.device))
+    return tuple(map(_signed, _numbers(state)))
+
+
+def _numbers(state: FileState) -> tuple[int, int, int, int, int]:
+    return state.mtime_ns, state.ctime_ns, state.size, state.inode, state.device
 
 
 def _signed(number: int) -> int:
-    return number - (1 << 64) if number >= 1 << 63 else number
+    # SQLite's integers are signed and of 64 bits. Device numbers of some file systems are unsigned,
+    # and ext4 keeps times to the year 2446, XFS to 2486: in nanoseconds that is beyond 2262, the end.
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def signed_state(state: FileState) -> FileState:
     """Give the state as it comes back from SQLite, so that the two compare equal."""
-    if state.inode < 1 << 63 and state.device < 1 << 63:
-        return state
-    return FileState(state.mtime_ns, state.ctime_ns, state.size, _signed(state.inode), _signed(state.device))
+    numbers = _numbers(state)
+    if min(numbers) >= -(1 << 63) and max(numbers) < 1 << 63:
+        return state  # at once, as a sweep asks for every file
+    return FileState(*map(_signed, numbers))
 
 
 def apply_problems(

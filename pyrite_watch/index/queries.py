@@ -64,7 +64,7 @@ def _add_links(connection: sqlite3.Connection, entries: Sequence[tuple[int, Json
             for link in targets
         ]
         sources = connection.execute(
-            "SELECT DISTINCT e.entry_id, k.name, e.title, e.entry_type FROM link l"
+            "SELECT e.entry_id, k.name, e.title, e.entry_type FROM link l"
             " JOIN entry e ON e.row = l.source JOIN kb k ON k.kb_id = e.kb_id AND k.active"
             " WHERE l.target = ? AND l.kb_name = ? ORDER BY k.name, e.entry_id",
             (entry["id"], entry["kb_name"]),

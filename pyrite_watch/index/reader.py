@@ -73,13 +73,10 @@ class Reader:
             return schema.open_reader(self._state_dir)
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        if not self._closed:
-            try:
-                self._idle.put_nowait(connection)
-            except queue.Full:
-                connection.close()
-            if not self._closed:
-                return
-            self.close()  # it was closed meanwhile
-        else:
+        try:
+            self._idle.put_nowait(connection)
+        except queue.Full:
             connection.close()
+        # Asked after, not before: it may be closed in between, and would keep this one for ever.
+        if self._closed:
+            self.close()

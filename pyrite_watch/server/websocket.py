@@ -239,13 +239,12 @@ class _Socket:
                 await asyncio.sleep(0)
 
     async def _join(self, since: Since) -> None:
-        """Send what the reader missed, and note from where on the hub's log goes on.
+        """Send what the reader missed, up to where the hub is; what comes after that is read live.
 
-        The hub's position and the end of its log are always read in one turn of the loop: what is
-        up to the one comes from the durable log, what is after the other is read live.
+        The cursor stands where the hub's log ended before the accept. Of what was published since then,
+        events that the replay has sent are skipped by their offset; guests are nowhere else.
         """
         subscriber, hub = self.subscriber, self.subscriber.hub
-        subscriber.skip_to_end()
         until = hub.position
         first = since.position or until
         reached, replayed, compacted = first.offset, 0, False

@@ -393,7 +393,7 @@ def test_a_file_that_does_not_parse_is_refused(lines: str) -> None:
 
 
 def test_what_only_one_of_the_parsers_reads_is_refused() -> None:
-    """Three byte order marks: libyaml reads it and counts none of them, PyYAML's own parser does not read it."""
+    """Two byte order marks: libyaml reads it and counts neither, PyYAML's own parser does not read it."""
     with pytest.raises(EditError, match="not readable"):
         edited("---\n\ufeff\ufeff\na: 1\n---\n", {"a": 2})
 

@@ -23,7 +23,7 @@ from pyrite_watch.disk.write import create_file, delete_file, replace_file
 from pyrite_watch.disk.write_errors import ChangedMeanwhileError
 
 WRITES = 200
-SAVES = 40
+SAVES = 30
 PATIENCE_S = 5.0
 processes = multiprocessing.get_context("fork")
 
@@ -70,7 +70,7 @@ def test_no_version_of_an_editor_is_overwritten_unseen(
     """
 
     def exchange_later(folder: OpenFolder, one: str, other: str) -> bool:
-        # 30 µs lie between the last look and the exchange: too few to be met in 40 saves.
+        # 30 µs lie between the last look and the exchange: too few to be met in so few saves.
         time.sleep(random.random() / 1000)
         return exchange(folder, one, other)
 

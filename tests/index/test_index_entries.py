@@ -155,9 +155,9 @@ def test_the_front_matters_times_go_first(store: Store) -> None:
     assert (row(store, "x")["created_at"], row(store, "x")["updated_at"]) == ("2020-01-02", "someday")
 
 
-@pytest.mark.parametrize("mtime_ns", [2**62, -(2**62), 0])
+@pytest.mark.parametrize("mtime_ns", [0, 2**63, -(2**64), 10**23])
 def test_any_mtime_is_taken(store: Store, mtime_ns: int) -> None:
-    """A file system may hold any number there."""
+    """A bug: a file of the year 2300 was more nanoseconds than SQLite takes, and ended the watcher."""
     change(store, "a", {"x.md": on_disk("x.md", explicit("x"), mtime_ns=mtime_ns)})
     assert row(store, "x")["updated_at"].endswith("Z")
 

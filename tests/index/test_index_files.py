@@ -58,9 +58,10 @@ def test_more_records_than_parameters_are_loaded(store: Store) -> None:
     assert len(files.load_owners(store.connection, 1, [EntryId(path[:-3]) for path in paths])) == 2000
 
 
-def test_unsigned_inodes_come_back_equal(store: Store) -> None:
-    """Some file systems number up to 2^64; SQLite's integers are signed."""
-    state = files.signed_state(FileState(1, 2, 3, 2**64 - 1, 2**63))
+@pytest.mark.parametrize("mtime_ns", [1, -1, 2**63, 10**23])
+def test_large_numbers_come_back_equal(store: Store, mtime_ns: int) -> None:
+    """Some file systems number inodes up to 2^64, or know the year 2300; SQLite's integers are signed."""
+    state = files.signed_state(FileState(mtime_ns, mtime_ns, 3, 2**64 - 1, 2**63))
     change(store, "a", {"x.md": replace(on_disk("x.md", "text"), state=state)})
     assert files.load_states(store.connection, 1) == {"x.md": state}
     assert files.signed_state(state) == state

@@ -101,7 +101,7 @@ def test_an_entry_has_exactly_pyrites_fields_and_ours(store: Store) -> None:
 
 def test_backlinks_come_from_every_kb_once(store: Store) -> None:
     """By KB and id; two links of one entry are one."""
-    change(store, "a", {"x.md": explicit("x"), "l.md": note("l") + "[[x]] and [[x#part]]"})
+    change(store, "a", {"x.md": explicit("x"), "l.md": note("l") + "[[x]], [[x#part]] and [[a:x]]"})
     change(store, "b", {"m.md": note("m", title="M") + "[[a:x]]", "n.md": note("n") + "[[x]]"})
     assert entry(store, "x", "a")["backlinks"] == [
         {"id": "l", "kb_name": "a", "title": "l", "entry_type": "note"},
@@ -116,6 +116,8 @@ def test_links_follow_what_happens_to_their_ends(store: Store) -> None:
     change(store, "a", {"x.md": explicit("x")})
     assert entry(store, "l")["outlinks"][0]["exists"] is True
     assert [link["id"] for link in entry(store, "x")["backlinks"]] == ["l"]
+    change(store, "a", {"l.md": explicit("l", "[[x]] [[a:x]]")})
+    assert [link["id"] for link in entry(store, "l")["outlinks"]] == ["x"]
     change(store, "a", {"l.md": explicit("l", "no more")})
     assert entry(store, "x")["backlinks"] == []
     change(store, "a", {"l.md": explicit("l", "[[x]]")})
@@ -178,8 +180,8 @@ def test_a_list_is_sorted_both_ways(store: Store, sort_by: str, expected: list[s
 
 def test_ties_are_sorted_by_kb_and_id(store: Store) -> None:
     """So that pages neither repeat nor lose one."""
-    change(store, "a", {f"{n}.md": note(f"{n}", title="T") for n in range(7)})
-    change(store, "b", {f"{n}.md": note(f"{n}", title="T") for n in range(7)})
+    for kb in "ba":
+        change(store, kb, {f"{n}.md": note(f"{n}", title="T") for n in reversed(range(7))})
     pages = [
         (found["kb_name"], found["id"])
         for offset in range(0, 14, 4)

@@ -550,7 +550,7 @@ def test_last_indexed_is_the_last_look_into_the_kb(
 # -- all of it -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.dictionaries(

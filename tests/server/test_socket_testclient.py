@@ -10,9 +10,11 @@ import pytest
 from fastapi import FastAPI
 from live_app import SOCKET_URL, client_of, live_of_app, make_app
 from starlette.testclient import TestClient, WebSocketTestSession
+from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from pyrite_watch.model.event import Epoch, Offset, Position
+from pyrite_watch.server import websocket
 from pyrite_watch.server.websocket import broadcast_event
 
 
@@ -119,6 +121,54 @@ def test_a_message_over_4_kib_is_refused(client: TestClient, message: str | byte
         with pytest.raises(WebSocketDisconnect) as closed:
             tab.receive_json()
         assert closed.value.code == 1009
+
+
+@pytest.mark.parametrize("query", [b"", b"since=now", b"kb=none"])
+@pytest.mark.parametrize("moment", ["accept", "connect"])
+def test_a_client_that_is_gone_before_it_is_accepted_makes_no_error(
+    client: TestClient, app: FastAPI, query: bytes, moment: str
+) -> None:
+    """A server logs what a route raises: it was a traceback for each such client."""
+
+    async def receive() -> Message:
+        return {"type": "websocket.disconnect" if moment == "connect" else "websocket.connect", "code": 1006}
+
+    async def send(message: Message) -> None:
+        raise OSError("gone")
+
+    scope = {
+        "type": "websocket",
+        "path": "/ws",
+        "query_string": query,
+        "headers": [(b"host", b"127.0.0.1:8088")],
+        "server": ("127.0.0.1", 8088),
+        "root_path": "",
+        "subprotocols": [],
+        "app": app,
+    }
+    assert client.portal is not None
+    client.portal.call(app, scope, receive, send)
+    assert live_of_app(app).manager.connection_count == 0
+    assert live_of_app(app).manager.hub.subscriber_count == 0
+
+
+def test_guests_that_come_while_a_reader_joins_are_told(
+    client: TestClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in no log: what is told after the accept is told, each once, after the replay."""
+    since = position_of(app)
+    last = sync(app)
+    load = websocket._load_page
+
+    def load_and_tell(*args: Any) -> Any:
+        broadcast_event("guest", n=1)
+        return load(*args)
+
+    monkeypatch.setattr(websocket, "_load_page", load_and_tell)
+    with client.websocket_connect(f"{SOCKET_URL}?since={since}") as tab:
+        heard = [tab.receive_json() for _ in range(3)]
+        assert [message["type"] for message in heard] == ["kb_synced", "ready", "guest"]
+        assert hear(tab, sync(app))[0]["offset"] == last + 1
 
 
 def test_what_a_client_says_is_ignored(client: TestClient, app: FastAPI) -> None:
