@@ -1,6 +1,6 @@
 """The live layer for Markdown knowledge bases: every open view is true within milliseconds.
 
-    from pyrite_watch import attach, create_app, KBService
+    from pyrite_watch import attach, create_app, subscribe, KBService
 
 Names are imported when they are first used: FastAPI costs half a second that `pyrite status` does
 not need.
@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from pyrite_watch.client import subscribe
     from pyrite_watch.server.app import attach, create_app
     from pyrite_watch.service import KBService
 
-__all__ = ["KBService", "__version__", "attach", "create_app"]
+__all__ = ["KBService", "__version__", "attach", "create_app", "subscribe"]
 
 _HOMES = {
     "attach": "pyrite_watch.server.app",
     "create_app": "pyrite_watch.server.app",
     "KBService": "pyrite_watch.service",
+    "subscribe": "pyrite_watch.client",
 }
 
 

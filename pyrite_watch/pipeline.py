@@ -323,6 +323,8 @@ class Pipeline:
         for name, relative in hints.paths.items():
             self._reconciler.take_hints(name, relative)
         if hints.roots:
+            # Not only where it is seen to be another: a new folder may have the old one's inode.
+            self._rebuild_reason = "a root was touched"
             self._until_done(self._reconciler.look_at_roots)
             for name in hints.roots:
                 self._reconciler.take_hints(name, [""])

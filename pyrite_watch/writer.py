@@ -3,30 +3,48 @@
 Runs in the writing thread, so nothing is reconciled between the rename and the commit: the event of
 a write is always `api`, and the watcher's later hint finds an equal revision. A write starts from
 the bytes on the disk and is refused when they are not those that the caller means.
+
+What others do to the file meanwhile is told as they did it. A whole entry that the index has not
+seen is told first (`disk`). What may be a moment between two others (half a save, a file that is
+away because it is being moved or saved anew) is left to the settler, as if nobody had written here.
+
+Not guaranteed: a state that an editor replaces between the rename and the commit is told to nobody;
+the event that follows is that of the editor's bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyrite_watch.disk.contain import check_path
 from pyrite_watch.disk.edit import EditError, SourceEdit, coerce_like, edit_source, new_source
 from pyrite_watch.disk.parse import parse_entry, revision_of, slug_of, usable_id
-from pyrite_watch.disk.read import RawFile, read_file
-from pyrite_watch.disk.write import create_file, delete_file, replace_file
+from pyrite_watch.disk.read import Folder, RawFile, Unreadable, read_file
+from pyrite_watch.disk.write import BUSY_WAIT_S, create_file, delete_file, replace_file
 from pyrite_watch.disk.write_errors import ChangedMeanwhileError, FileBusyError, PathTakenError
 from pyrite_watch.errors import EntryNotFoundError, KbReadOnlyError, KbUnavailableError, RequestError
 from pyrite_watch.index import files
-from pyrite_watch.index.owners import FileRecord, claim_of
+from pyrite_watch.index.owners import FileOnDisk, FileRecord, claim_of
+from pyrite_watch.index.reconcile import judge
 from pyrite_watch.model.entry import EntryContent, EntryId, Revision
-from pyrite_watch.model.event import Offset
+from pyrite_watch.model.event import Offset, Position
 from pyrite_watch.model.kb import KbName
 from pyrite_watch.reconciler import Reconciler
 from pyrite_watch.roots import WatchedKb
 
 MAX_TRIES = 4
 """How often a write without `If-Match` begins again when an editor was quicker."""
+
+MISSING_WAIT_S = 0.3
+"""How long a write waits for the settler to say what became of a missing file: it takes 0.12 s,
+longer while git holds its lock or others go missing, too. The writing thread does nothing else."""
+
+_STEP_S = 0.005
 
 
 class InvalidWriteError(RequestError):
@@ -44,6 +62,36 @@ class UnparsableError(RequestError):
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"'{path}' cannot be changed as it is: {why}.", "Mend the file in an editor first.")
         self.path, self.why = path, why
+
+
+class IndexBusyError(RequestError):
+    """The index could not be read or written before anything was done: nothing was written."""
+
+    status = 503
+    code = "INDEX_BUSY"
+
+    def __init__(self) -> None:
+        super().__init__("The index cannot be read or written now; nothing was changed.", "Try again.")
+
+
+class NotIndexedYetError(RequestError):
+    """The file was written, and the index could not take note; its event comes when it can."""
+
+    status = 503
+    code = "NOT_INDEXED_YET"
+
+    def __init__(self, path: str, revision: Revision | None) -> None:
+        done = "written" if revision else "deleted"
+        super().__init__(
+            f"'{path}' was {done}, but the index cannot be written now.",
+            "Do not repeat the change: its event follows when the index can be written again.",
+        )
+        self.path, self.revision = path, revision
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The revision that was written."""
+        return {"revision": self.revision} if self.revision else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +112,9 @@ class NewEntry:
 class EntryEdit:
     """What of an entry is to change: front matter fields by name, and the body.
 
-    `coerce` gives a string the type that the field has (PATCH).
+    With `coerce` (PATCH) the fields are the file's: a string gets the type that its field has.
+    Without it they are the entry's: a title, tags and an importance that it shows already, however
+    they are written, are left as they are.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -74,13 +124,18 @@ class EntryEdit:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write came to. `offset` is its event's; where nothing changed, the present one."""
+    """What a write came to. `position` is its event's; where nothing changed, the present one."""
 
     entry_id: EntryId
     kb_name: KbName
     path: str
     revision: Revision | None
-    offset: Offset
+    position: Position
+
+    @property
+    def offset(self) -> Offset:
+        """The offset of `position`."""
+        return self.position.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +160,27 @@ class Writer:
         """Make a new file; never replaces an id or a path that exists.
 
         Raises:
-            PathTakenError, PathOutsideKbError, WriteFailedError, InvalidWriteError: Nothing was made.
+            PathTakenError, PathOutsideKbError, WriteFailedError, InvalidWriteError, IndexBusyError:
+                Nothing was made.
+            NotIndexedYetError: It was made.
         """
-        kb = self._writable(kb_name)
-        entry_id = _new_id(new)
-        folder = kb.kb.subdirectories.get(new.entry_type, "").strip().strip("/")
-        path = f"{folder}/{entry_id}.md" if folder else f"{entry_id}.md"
-        if self._owner(kb, entry_id) is not None:
-            raise PathTakenError(path, f"there is an entry '{entry_id}'")
-        hidden = kb.read_rules(self._reconciler.options.gitignore).path_rule(path)
-        if hidden is not None and not path.startswith("../"):
-            raise InvalidWriteError(f"'{path}' would not be an entry: {hidden}.", "Choose another id.")
-        data = new_source(_front_matter(entry_id, new), new.body)
-        self._check_result(data, path, entry_id)
-        create_file(kb.kb.root, path, data)
-        return self._tell(kb, path, entry_id, revision_of(data))
+        with _telling_busy():
+            kb = self._writable(kb_name)
+            entry_id = _new_id(new)
+            path = _new_path(kb, entry_id, new.entry_type)
+            if self._owner(kb, entry_id) is not None:
+                raise PathTakenError(path, f"there is an entry '{entry_id}'")
+            check_path(path)
+            hidden = kb.read_rules(self._reconciler.options.gitignore).path_rule(path)
+            if hidden is not None:
+                raise InvalidWriteError(f"'{path}' would not be an entry: {hidden}.", "Choose another id.")
+            try:
+                data = new_source(_front_matter(entry_id, new), new.body, path)
+            except EditError as error:
+                raise InvalidWriteError(str(error)) from error
+            self._check_result(data, path, entry_id)
+            create_file(kb.kb.root, path, data)
+            return self._tell(kb, path, entry_id, data)
 
     def update(
         self, kb_name: str, entry_id: str, edit: EntryEdit, if_match: Sequence[str] | None = None
@@ -130,43 +191,35 @@ class Writer:
             if_match: Revisions of which the file must have one; None means any.
 
         Raises:
-            ChangedMeanwhileError: The file is another; the index knows it by then.
-            UnparsableError, EntryNotFoundError, InvalidWriteError, WriteFailedError: Nothing was written.
+            ChangedMeanwhileError: The file is another; `current` is what the index has by then.
+            UnparsableError, EntryNotFoundError, InvalidWriteError, WriteFailedError, IndexBusyError:
+                Nothing was written.
+            NotIndexedYetError: It was written.
         """
-        kb = self._writable(kb_name)
-        for attempt in range(MAX_TRIES):
-            found = self._find(kb, entry_id, if_match)
-            data = self._edited(found, EntryId(entry_id), edit)
-            if data == found.data:
-                return Written(EntryId(entry_id), kb.name, found.record.path, found.revision, self._offset)
-            try:
-                replace_file(kb.kb.root, found.record.path, data, found.revision)
-            except ChangedMeanwhileError as error:
-                self._reconciler.look_now(kb.name, [found.record.path], "disk")
-                if if_match is not None or isinstance(error, FileBusyError) or attempt == MAX_TRIES - 1:
-                    raise
-            else:
-                return self._tell(kb, found.record.path, EntryId(entry_id), revision_of(data))
-        raise AssertionError("unreachable")
+        with _telling_busy():
+            kb = self._writable(kb_name)
+            for _ in range(MAX_TRIES):
+                found = self._find(kb, entry_id, if_match)
+                path = found.record.path
+                data = self._edited(found, EntryId(entry_id), edit)
+                if data == found.data:
+                    return self._written(kb, path, entry_id, found.revision)
+                with self._beginning_again(kb, found.record):
+                    replace_file(kb.kb.root, path, data, found.revision)
+                    return self._tell(kb, path, entry_id, data)
+            raise ChangedMeanwhileError(path, self._known_revision(kb, entry_id))
 
     def delete(self, kb_name: str, entry_id: str, if_match: Sequence[str] | None = None) -> Written:
         """Delete an entry's file. Raises as `update`."""
-        kb = self._writable(kb_name)
-        for attempt in range(MAX_TRIES):
-            found = self._find(kb, entry_id, if_match)
-            try:
-                delete_file(kb.kb.root, found.record.path, found.revision)
-            except ChangedMeanwhileError as error:
-                self._reconciler.look_now(kb.name, [found.record.path], "disk")
-                if if_match is not None or isinstance(error, FileBusyError) or attempt == MAX_TRIES - 1:
-                    raise
-            else:
-                return self._tell(kb, found.record.path, EntryId(entry_id), None)
-        raise AssertionError("unreachable")
-
-    @property
-    def _offset(self) -> Offset:
-        return self._reconciler.store.position.offset
+        with _telling_busy():
+            kb = self._writable(kb_name)
+            for _ in range(MAX_TRIES):
+                found = self._find(kb, entry_id, if_match)
+                path = found.record.path
+                with self._beginning_again(kb, found.record):
+                    delete_file(kb.kb.root, path, found.revision)
+                    return self._tell(kb, path, entry_id, None)
+            raise ChangedMeanwhileError(path, self._known_revision(kb, entry_id))
 
     def _writable(self, kb_name: str) -> WatchedKb:
         kb = self._reconciler.roots[kb_name]
@@ -181,62 +234,129 @@ class Writer:
         connection = self._reconciler.store.connection
         return files.load_owners(connection, kb.kb_id, [EntryId(entry_id)]).get(EntryId(entry_id))
 
+    def _known_revision(self, kb: WatchedKb, entry_id: str) -> Revision | None:
+        """What a GET returns now."""
+        record = self._owner(kb, entry_id)
+        return record.good_revision if record is not None else None
+
+    @contextlib.contextmanager
+    def _beginning_again(self, kb: WatchedKb, record: FileRecord) -> Iterator[None]:
+        """Let a write begin again where an editor was quicker: the next `_find` judges what it left."""
+        try:
+            yield
+        except FileBusyError as error:
+            self._leave_to_settler(kb, record.path)
+            raise FileBusyError(record.path, record.good_revision) from error
+        except ChangedMeanwhileError:
+            return
+
     def _find(self, kb: WatchedKb, entry_id: str, if_match: Sequence[str] | None) -> _Found:
         """Read the entry's file; where it is not as the index has it, the index learns that first."""
-        record, raw, revision = self._read(kb, entry_id)
+        path = ""
         for _ in range(MAX_TRIES):
-            if raw is not None and revision == record.good_revision:
-                break
-            self._reconciler.look_now(kb.name, [record.path], "disk")
-            if revision is not None and if_match is not None and revision not in if_match:
-                raise ChangedMeanwhileError(record.path, revision)
-            before = record
-            record, raw, revision = self._read(kb, entry_id)
-            if record.path == before.path and revision != record.good_revision:
-                # The index knows these bytes and holds an older version: they are no entry.
-                raise UnparsableError(record.path, self._why(kb, record.path))
-        else:
-            raise ChangedMeanwhileError(record.path, revision)
-        if if_match is not None and revision not in if_match:
-            raise ChangedMeanwhileError(record.path, revision)
-        content = parse_entry(raw.data, record.path).content
-        if content is None or revision is None:
-            raise UnparsableError(record.path, self._why(kb, record.path))
-        return _Found(record, raw.data, revision, content)
+            record = self._owner(kb, entry_id)
+            if record is None:
+                raise EntryNotFoundError(entry_id, kb.name)
+            path = record.path
+            raw = self._read_at_rest(kb, path)
+            if raw is None or isinstance(raw, Folder):
+                self._wait_for_missing(kb, entry_id, path)
+                continue
+            if isinstance(raw, Unreadable):
+                self._leave_to_settler(kb, path)
+                raise UnparsableError(path, raw.problem.message)
+            if raw.open_for_writing:
+                self._leave_to_settler(kb, path)
+                raise FileBusyError(path, record.good_revision)
+            revision = revision_of(raw.data)
+            parsed = parse_entry(raw.data, path)
+            if revision != record.good_revision:
+                parsed = judge(FileOnDisk(path, raw.state, revision, parsed), record).parsed or parsed
+            if parsed.content is None:
+                # Not told at once: it may be half of a save.
+                self._leave_to_settler(kb, path)
+                raise UnparsableError(path, "; ".join(problem.message for problem in parsed.problems))
+            if revision != record.good_revision:
+                self._reconciler.look_now(kb.name, [path], "disk")
+                continue
+            if if_match is not None and revision not in if_match:
+                raise ChangedMeanwhileError(path, revision)
+            return _Found(record, raw.data, revision, parsed.content)
+        raise ChangedMeanwhileError(path, self._known_revision(kb, entry_id))
 
-    def _read(self, kb: WatchedKb, entry_id: str) -> tuple[FileRecord, RawFile | None, Revision | None]:
-        record = self._owner(kb, entry_id)
-        if record is None:
-            raise EntryNotFoundError(entry_id, kb.name)
-        raw = read_file(kb.kb.root, record.path, self._max_entry_bytes)
-        if not isinstance(raw, RawFile):
-            return record, None, None
-        return record, raw, revision_of(raw.data)
+    def _read_at_rest(self, kb: WatchedKb, path: str) -> RawFile | Folder | Unreadable | None:
+        """Read a file; one that somebody is writing gets a moment to be finished."""
+        deadline_s = time.monotonic() + BUSY_WAIT_S
+        while True:
+            raw = read_file(kb.kb.root, path, self._max_entry_bytes)
+            if not (isinstance(raw, RawFile) and raw.open_for_writing) or time.monotonic() >= deadline_s:
+                return raw
+            time.sleep(_STEP_S)
 
-    def _why(self, kb: WatchedKb, path: str) -> str:
-        rows = self._reconciler.store.connection.execute(
-            "SELECT message FROM problem WHERE kb_id = ? AND path = ? ORDER BY kind", (kb.kb_id, path)
-        )
-        return "; ".join(row[0] for row in rows) or "it changes while it is read"
+    def _leave_to_settler(self, kb: WatchedKb, path: str) -> None:
+        """Let the index learn what is there as from a hint of the watcher, with all its patience."""
+        self._reconciler.take_hints(kb.name, [path])
+        self._reconciler.run_due()
+
+    def _wait_for_missing(self, kb: WatchedKb, entry_id: str, path: str) -> None:
+        """Wait until a missing file is back, found elsewhere, or gone.
+
+        The whole KB is looked at: where the file was moved, its new name may be a hint that the
+        inbox still holds, and a deletion told now would tear the move in two.
+        """
+        deadline_s = time.monotonic() + MISSING_WAIT_S
+        self._reconciler.take_hints(kb.name, [""])
+        while True:
+            self._reconciler.run_due()
+            if not kb.available:
+                raise KbUnavailableError(kb.name)
+            owner = self._owner(kb, entry_id)
+            if owner is None or owner.path != path:
+                return
+            if isinstance(read_file(kb.kb.root, path, self._max_entry_bytes), RawFile | Unreadable):
+                return
+            if time.monotonic() >= deadline_s:
+                raise ChangedMeanwhileError(path, None)
+            time.sleep(_STEP_S)
 
     def _edited(self, found: _Found, entry_id: EntryId, edit: EntryEdit) -> bytes:
-        fields = dict(edit.fields)
-        known = found.content.metadata
-        if edit.coerce:
-            fields = {
-                name: coerce_like(known[name], value) if name in known else value
-                for name, value in fields.items()
-            }
-        if "title" in fields and fields["title"] != known.get("title") and found.content.explicit_id is None:
+        fields = self._fields_to_write(found, edit)
+        title = found.content.metadata.get("title")
+        if "title" in fields and fields["title"] != title and found.content.explicit_id is None:
             # The id came from the title or the file's name; links must go on meaning this entry.
             fields["id"] = entry_id
-        try:
-            data = edit_source(found.data, SourceEdit(fields, edit.body), found.record.path)
-        except EditError as error:
-            raise InvalidWriteError(str(error)) from error
+        data = self._edited_source(found, fields, edit.body)
         if data != found.data:
             self._check_result(data, found.record.path, entry_id, found.record)
         return data
+
+    def _fields_to_write(self, found: _Found, edit: EntryEdit) -> dict[str, Any]:
+        known, content = found.content.metadata, found.content
+        if edit.coerce:
+            return {
+                name: coerce_like(known[name], value) if name in known else value
+                for name, value in edit.fields.items()
+            }
+        # Whoever sends back what an entry shows (a title that its heading gives) changes nothing.
+        shown = {"title": content.title, "tags": list(content.tags), "importance": content.importance}
+        fields = {
+            name: value
+            for name, value in edit.fields.items()
+            if name not in shown or shown[name] != value or value is None
+        }
+        if edit.body is not None and "title" in edit.fields and not {"title"} & {*fields, *known}:
+            # The heading that gives the title may go with the body.
+            data = self._edited_source(found, fields, edit.body)
+            after = parse_entry(data, found.record.path).content
+            if after is None or after.title != content.title:
+                fields["title"] = content.title
+        return fields
+
+    def _edited_source(self, found: _Found, fields: Mapping[str, Any], body: str | None) -> bytes:
+        try:
+            return edit_source(found.data, SourceEdit(fields, body), found.record.path)
+        except EditError as error:
+            raise InvalidWriteError(str(error)) from error
 
     def _check_result(
         self, data: bytes, path: str, entry_id: EntryId, record: FileRecord | None = None
@@ -254,14 +374,55 @@ class Writer:
         if claim != entry_id and not kept:
             raise InvalidWriteError(f"That would change the id '{entry_id}' to '{claim}'.")
 
-    def _tell(self, kb: WatchedKb, path: str, entry_id: EntryId, revision: Revision | None) -> Written:
-        applied = self._reconciler.look_now(kb.name, [path], "api")
+    def _tell(self, kb: WatchedKb, path: str, entry_id: str, data: bytes | None) -> Written:
+        """Bring the index to what was written (`data` None: deleted); its event is told as `api`."""
+        revision = None if data is None else revision_of(data)
+        try:
+            raw = read_file(kb.kb.root, path, self._max_entry_bytes)
+            if (raw.data if isinstance(raw, RawFile) else raw) != data:
+                # Somebody was there since: what they left is theirs, and may be half of a save.
+                self._leave_to_settler(kb, path)
+                return self._written(kb, path, entry_id, revision)
+            applied = self._reconciler.look_now(kb.name, [path], "api")
+        except sqlite3.OperationalError as error:
+            # The path is dirty, and stays `api`.
+            raise NotIndexedYetError(path, revision) from error
         offsets = [
             event.offset
             for event in (applied.events if applied else ())
             if event.kb_name == kb.name and event.entry_id == entry_id
         ]
-        return Written(entry_id, kb.name, path, revision, offsets[-1] if offsets else self._offset)
+        return self._written(kb, path, entry_id, revision, offsets[-1] if offsets else None)
+
+    def _written(
+        self,
+        kb: WatchedKb,
+        path: str,
+        entry_id: str,
+        revision: Revision | None,
+        offset: Offset | None = None,
+    ) -> Written:
+        now = self._reconciler.store.position
+        position = now if offset is None else Position(now.epoch, offset)
+        return Written(EntryId(entry_id), kb.name, path, revision, position)
+
+
+@contextlib.contextmanager
+def _telling_busy() -> Iterator[None]:
+    """Say so where the index is busy (disk full, locked) before anything was written."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise IndexBusyError from error
+
+
+def _new_path(kb: WatchedKb, entry_id: EntryId, entry_type: str) -> str:
+    """Where a new entry goes, as kb.yaml says it, unchecked; `./notes/` is the folder `notes`."""
+    folder = f"{kb.kb.subdirectories.get(entry_type, '').strip()}/"
+    while folder.startswith("./"):
+        folder = folder[2:].lstrip("/")
+    folder = "/" * folder.startswith("/") + folder.strip("/") if folder != "/" else ""
+    return f"{folder}/{entry_id}.md" if folder else f"{entry_id}.md"
 
 
 def _new_id(new: NewEntry) -> EntryId:
@@ -278,6 +439,8 @@ def _new_id(new: NewEntry) -> EntryId:
 
 
 def _front_matter(entry_id: EntryId, new: NewEntry) -> dict[str, Any]:
+    if new.metadata.get("id", entry_id) != entry_id:
+        raise InvalidWriteError("The metadata names another id.", "Give it as 'id'.")
     fields: dict[str, Any] = {"id": entry_id, "type": new.entry_type, "title": new.title}
     if new.date is not None:
         fields["date"] = new.date

@@ -13,6 +13,7 @@ RANKS = {
     "errors": 0,
     "model": 0,
     "system": 1,
+    "client": 1,
     "kb_files": 2,
     "kb_roots": 3,
     "settings": 4,

@@ -77,6 +77,7 @@ def is_date(node: Node) -> bool:
 
 
 def render(text: str, layout: Layout, level: Level, slot: Slot, node: Node, new: JsonValue) -> Rendered:
+    """Write a value for the slot of an old one."""
     if level is Level.ROUGH:
         return Rendered(inline(new, flow=slot.flow, style='"'), [])
     stays_flow = slot.flow or (node.kind in ("seq", "map") and node.flow)

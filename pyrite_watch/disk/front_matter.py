@@ -10,6 +10,7 @@ import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from frontmatter.default_handlers import YAMLHandler
@@ -19,6 +20,9 @@ from pyrite_watch.model.entry import Form
 
 MAX_FRONT_MATTER_BYTES = 256 * 1024
 """PyYAML takes 1 s for half a MiB of ordinary YAML; nobody writes that much by hand."""
+
+MAX_CACHED_CHARS = 16 * 1024
+"""64 front matters of this length are 1 MiB: what the cache may hold."""
 
 _boundary = YAMLHandler.FM_BOUNDARY
 assert _boundary is not None
@@ -113,8 +117,13 @@ def line_at(text: str, index: int) -> int:
     return text.count("\n", 0, index) + 1
 
 
+@lru_cache(maxsize=64)
+def _parse_again(front: str) -> Any:
+    return parse_yaml(front)
+
+
 def parse_front_matter(text: str, split: Split) -> Mapping[str, Any] | Fault:
-    """Read the front matter as JSON values."""
+    """Read the front matter as JSON values, which the caller must not change: they may be shared."""
     front = text[split.front_start : split.front_end]
     first_line = line_at(text, split.front_start)
     if len(front) * 4 > MAX_FRONT_MATTER_BYTES and _is_over(front, MAX_FRONT_MATTER_BYTES):
@@ -126,7 +135,8 @@ def parse_front_matter(text: str, split: Split) -> Mapping[str, Any] | Fault:
         if marker:
             return _conflict(first_line + front.count("\n", 0, marker.start()))
 
-    value = parse_yaml(front)
+    # YAML is the cost of a parse, and one write reads the same front matter four times.
+    value = _parse_again(front) if len(front) <= MAX_CACHED_CHARS else parse_yaml(front)
     if isinstance(value, YamlFault):
         line = first_line + front.count("\n", 0, value.index or 0)
         return Fault("yaml", value.message, line)

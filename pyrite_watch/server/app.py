@@ -20,7 +20,7 @@ from pyrite_watch.errors import RequestError, RootOwnedError, StartError
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.server import page, websocket
 from pyrite_watch.server.context import OWN_PATHS, AnswerHead, Live, PositionHeader
-from pyrite_watch.server.endpoints import admin, entries, events, kbs, writes
+from pyrite_watch.server.endpoints import admin, entries, events, kbs, search, writes
 from pyrite_watch.server.guard import Guard, GuardSettings
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings, check_state_dir, default_state_dir, resolve_kbs
@@ -92,8 +92,8 @@ def attach(app: FastAPI, kbs: Kbs = (), **options: Any) -> None:
 def _add(app: FastAPI, pipeline: Pipeline, live: Live | None = None) -> Live:
     live = live or Live(pipeline, KBService(pipeline))
     app.state.pyrite_watch = live
-    for router in (websocket.router, kbs.router, entries.router, writes.router, events.router, admin.router):
-        app.include_router(router)
+    for module in (websocket, kbs, entries, search, writes, events, admin):
+        app.include_router(module.router)
     app.add_exception_handler(RequestError, _answer_error)
     outer = app.router.lifespan_context
 

@@ -338,7 +338,7 @@ async def live_socket(ws: WebSocket) -> None:
     """Events as they happen; with `?since=EPOCH:OFFSET` those that were missed first."""
     try:
         await _serve(ws)
-    except (WebSocketDisconnect, RuntimeError):
+    except (WebSocketDisconnect, OSError, RuntimeError):
         log.debug("A socket went, or was closed from our side, meanwhile.", exc_info=True)
     finally:
         ws.app.state.pyrite_watch.manager.disconnect(ws)

@@ -13,9 +13,11 @@ from fastapi import FastAPI
 from harness.wait import eventually
 from live_app import BASE_URL, client_of, live_of_app, make_app, write_entry
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 
 from pyrite_watch import __version__
 from pyrite_watch.index.reader import Snapshot
+from pyrite_watch.server.context import AnswerHead
 from pyrite_watch.server.endpoints.admin import _without_paths
 
 Json = dict[str, Any]
@@ -476,6 +478,29 @@ def test_head_answers_as_get_without_the_body(client: TestClient, path: str) -> 
     assert head.headers["Content-Type"] == get.headers["Content-Type"]
     assert head.headers.get("Pyrite-Position") == get.headers.get("Pyrite-Position")
     assert client.head("/api/entries/none").status_code == 404
+
+
+def test_head_sends_no_part_of_the_body(client: TestClient) -> None:
+    """Also of one that comes in parts, whatever the server in front would leave out by itself."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["method"] == "GET"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in (b"a", b"b"):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"c"})
+
+    assert client.portal is not None
+    client.portal.call(AnswerHead(stream), {"type": "http", "method": "HEAD"}, receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[1] == {"type": "http.response.body", "body": b""}
 
 
 def test_a_fault_of_ours_has_the_shape_of_errors(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,99 @@
+"""Full-text search. What a person types is text, never a query language. Takes a snapshot's connection.
+
+Words are matched whole, in any order, in title, body and tags; case and accents do not count
+(`unicode61 remove_diacritics 2`). Where no entry has them all, the last word may also be the
+beginning of one, so that a search box finds something while one still types.
+What punctuation joins ("well-known", "a.b") is searched as a phrase.
+
+Not guaranteed: words inside a run of Chinese or Japanese, which the tokenizer takes for one word.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import secrets
+import sqlite3
+from typing import Any
+
+TITLE_WEIGHT, BODY_WEIGHT, TAGS_WEIGHT = 10.0, 1.0, 4.0
+"""A word in a title says what the entry is about; one in its body is only mentioned."""
+
+SNIPPET_WORDS = 24
+"""Two lines of a result list. FTS5 allows 64 at most."""
+
+MAX_WORDS = 64
+"""Further words are left out: each is one more list to intersect, and a search box holds fewer."""
+
+ELLIPSIS = "…"
+
+Json = dict[str, Any]
+
+_RANKED = (
+    f"SELECT e.row, bm25(entry_text, {TITLE_WEIGHT}, {BODY_WEIGHT}, {TAGS_WEIGHT}) AS score"
+    " FROM entry_text JOIN entry e ON e.row = entry_text.rowid"
+    " JOIN kb k ON k.kb_id = e.kb_id AND k.active"
+    " WHERE entry_text MATCH :match AND (:kb IS NULL OR k.name = :kb)"
+    " ORDER BY score, k.name, e.entry_id LIMIT :limit"
+)
+
+_SHOWN = (
+    "SELECT e.entry_id, k.name, e.entry_type, e.title, e.tags, e.date, e.importance,"
+    f" snippet(entry_text, 1, :open, :close, '{ELLIPSIS}', {SNIPPET_WORDS}),"
+    f" snippet(entry_text, 0, :open, :close, '{ELLIPSIS}', {SNIPPET_WORDS})"
+    " FROM entry_text JOIN entry e ON e.row = entry_text.rowid JOIN kb k ON k.kb_id = e.kb_id"
+    " WHERE entry_text MATCH :match AND entry_text.rowid = :row"
+)
+
+
+def load_hits(connection: sqlite3.Connection, text: str, kb_name: str | None, limit: int) -> list[Json]:
+    """Load the entries in which these words stand, the best first; none where there is no word.
+
+    `snippet` is HTML: escaped, with `<mark>` around hits. It is the body around its hits; where only the
+    title has any, the title; else the body's beginning. The other fields are plain text.
+    """
+    for is_prefix in (False, True):
+        match = match_expression(text, is_prefix)
+        if not match:
+            return []
+        wanted = {"match": match, "kb": kb_name, "limit": limit}
+        ranked = connection.execute(_RANKED, wanted).fetchall()
+        if ranked:
+            # Only the page's rows are read in full: a snippet costs tokenizing the body.
+            return [_load_hit(connection, match, row) for row, _ in ranked]
+    return []
+
+
+def match_expression(text: str, is_prefix: bool = False) -> str:
+    """Quote every word for FTS5, so that no character has a meaning; empty where there is no word.
+
+    A quoted string without a letter or digit ("!!") is no condition for FTS5, and alone finds nothing.
+    """
+    # FTS5 reads a C string (a NUL would cut off the closing quote); lone surrogates have no UTF-8.
+    clean = text.replace("\0", " ").encode("utf-8", "replace").decode()
+    words = [word.replace('"', '""') for word in clean.split()[:MAX_WORDS]]
+    return " ".join(f'"{word}"' for word in words) + ("*" if words and is_prefix else "")
+
+
+def _load_hit(connection: sqlite3.Connection, match: str, row: int) -> Json:
+    # Random: a text that holds the marks of another answer, or <mark> itself, marks nothing.
+    token = secrets.token_hex(8)
+    marks = (f"\ue000{token}\ue001", f"\ue002{token}\ue003")
+    found = connection.execute(
+        _SHOWN, {"match": match, "row": row, "open": marks[0], "close": marks[1]}
+    ).fetchone()
+    body, title = found[7] or "", found[8] or ""
+    return {
+        "id": found[0],
+        "kb_name": found[1],
+        "entry_type": found[2],
+        "title": found[3],
+        "snippet": _as_html(title if marks[0] in title and marks[0] not in body else body, marks),
+        "tags": json.loads(found[4]),
+        "date": found[5],
+        "importance": found[6],
+    }
+
+
+def _as_html(snippet: str, marks: tuple[str, str]) -> str:
+    return html.escape(snippet).replace(marks[0], "<mark>").replace(marks[1], "</mark>").strip()
