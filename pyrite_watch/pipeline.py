@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pyrite_watch.disk.leftovers import remove_leftovers
 from pyrite_watch.disk.watch import Watcher, WatchTrouble
@@ -76,6 +76,7 @@ class Pipeline:
         self.failure: BaseException | None = None
         self._environ = environ
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._calls: set[Future[Any]] = set()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._ownership: Ownership | None = None
@@ -171,6 +172,9 @@ class Pipeline:
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
                 future.set_exception(error)
 
+        # Whoever waits for it must not wait for ever when the thread has ended before it came to it.
+        self._calls.add(future)
+        future.add_done_callback(self._calls.discard)
         self._inbox.put(message)
         return future
 
@@ -353,6 +357,8 @@ class Pipeline:
         self._rebuild_reason = "a root is another folder"
 
     def _close_state(self) -> None:
+        for future in list(self._calls):
+            future.cancel()
         if self._store is not None:
             self.reader_close()
             self.last_position = self._store.position

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -138,7 +138,10 @@ class KBService:
         while not wait([future], POLL_S).done:
             if not self.pipeline.is_open:
                 raise StoppedError
-        return future.result()
+        try:
+            return future.result()
+        except CancelledError as error:
+            raise StoppedError from error
 
     def submit(self, kb_name: str | None = None) -> Future[dict[str, SyncCounts]]:
         """Ask for a comparison with the disk; the future has what each KB came to."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pyrite_watch.model.event import Event, Position
@@ -14,6 +14,16 @@ FrameKind = Literal["event", "guest", "control"]
 """An event of the log; somebody else's dict (`broadcast`); what only readers with `since` get."""
 
 
+def text_frame(payload: bytes) -> bytes:
+    """One whole text message as RFC 6455 (5.2) wants it: final, unmasked, not compressed."""
+    length = len(payload)
+    if length < 126:
+        return bytes((0x81, length)) + payload
+    if length < 1 << 16:
+        return b"\x81\x7e" + length.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + length.to_bytes(8, "big") + payload
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One text message. `kb_name` is None where it concerns no KB, `offset` where it has none."""
@@ -22,11 +32,16 @@ class Frame:
     text: str
     kb_name: str | None = None
     offset: int | None = None
+    wire: bytes = field(init=False, repr=False, compare=False)
+    """The WebSocket frame, made once: from a server it is unmasked, so the same for all tabs."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wire", text_frame(self.text.encode()))
 
     @property
     def size(self) -> int:
-        """Bytes on the wire, without the frame's head."""
-        return len(self.text) if self.text.isascii() else len(self.text.encode())
+        """Bytes on the wire."""
+        return len(self.wire)
 
     def is_for(self, kbs: frozenset[str], resumable: bool) -> bool:
         """Whether a subscriber of these KBs (all where empty) is to get it."""

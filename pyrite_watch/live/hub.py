@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pyrite_watch.live.frames import Frame, event_frame, heartbeat_frame, resync_frame
 from pyrite_watch.model.event import Epoch, Event, Offset, Position
 
 MAX_LOG_BYTES = 8 << 20
 """What a lagging subscriber may lag: about 30,000 events of 260 bytes."""
+
+
+MAX_PUSH_BYTES = 64 << 10
+"""What is written to one reader at once: with the transport's own 64 KiB, all that it holds here."""
 
 
 class TooSlowError(Exception):
@@ -47,17 +51,20 @@ class Hub:
         return len(self._subscribers)
 
     def publish(self, frames: Iterable[Frame]) -> None:
-        """Append frames and wake every subscriber."""
+        """Append frames; send them at once to who is idle and can take them, and wake the others."""
+        frames = list(frames)
+        first = self.end
         for frame in frames:
             self._frames.append(frame)
             self._log_bytes += frame.size
         while self._log_bytes > self.max_log_bytes and len(self._frames) > 1:
             self._log_bytes -= self._frames.popleft().size
             self.start += 1
+        joined = _Joined(frames)
         for subscriber in list(self._subscribers):
             if subscriber.cursor < self.start and not subscriber.is_joining:
                 subscriber.cut_off()
-            else:
+            elif not subscriber.take_at_once(first, joined):
                 subscriber.wake()
 
     def publish_events(self, events: Iterable[Event]) -> None:
@@ -119,6 +126,22 @@ class Hub:
                 waiting[future].is_lagging = True
 
 
+class _Joined:
+    """What was published in one go, joined once for all readers that want the same of it."""
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = frames
+        self._wires: dict[tuple[frozenset[str], bool], bytes] = {}
+        self.first_offset = next((frame.offset for frame in frames if frame.offset is not None), None)
+
+    def wire(self, kbs: frozenset[str], resumable: bool) -> bytes:
+        key = (kbs, resumable)
+        if key not in self._wires:
+            wanted = [frame.wire for frame in self._frames if frame.is_for(kbs, resumable)]
+            self._wires[key] = b"".join(wanted)
+        return self._wires[key]
+
+
 class Subscriber:
     """A cursor into the hub's log, and what its reader wants of it."""
 
@@ -137,6 +160,8 @@ class Subscriber:
         """It fell off the log's start; it gets nothing any more."""
         self.on_cut_off: Callable[[], None] = lambda: None
         """Called once when it fell off: its send may be blocked, so that it can't see it itself."""
+        self.push: Callable[[bytes], bool] | None = None
+        """Sends frames without waiting, and says whether it did; None where that cannot be done."""
         self._left = hub.end
         self._wake = asyncio.Event()
         self._delivered: list[tuple[int, asyncio.Future[None]]] = []
@@ -153,6 +178,19 @@ class Subscriber:
     def wake(self) -> None:
         """There is something to read."""
         self._wake.set()
+
+    def take_at_once(self, first: int, joined: _Joined) -> bool:
+        """Send what was published from `first` on, if nothing before it is still on its way."""
+        if self.push is None or self.is_joining or not self.cursor == self._left == first:
+            return False
+        if joined.first_offset is not None and joined.first_offset <= self.skip_until:
+            return False
+        wire = joined.wire(self.kbs, self.resumable)
+        if len(wire) > MAX_PUSH_BYTES or (wire and not self.push(wire)):
+            return False
+        self.cursor = self.hub.end
+        self.sent()
+        return True
 
     def cut_off(self) -> None:
         """Leave the hub because the log's start has passed the cursor."""

@@ -14,6 +14,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any, cast
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -46,6 +47,28 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         if message["type"] == "websocket.close":
             self.abort_after(self.close_timeout_s)
         await super().send(message)
+
+    def try_send_frames(self, wire: bytes) -> bool:
+        """Send whole frames if that needs no waiting; tell whether it was done."""
+        if self.disconnected or self.close_sent or not self.handshake_complete:
+            return False
+        if not self.writable.is_set() or self.transport.is_closing():
+            return False
+        self.transport.write(wire)
+        return True
+
+    async def send_frames(self, wire: bytes) -> None:
+        """Send whole frames that were made before; waits while the peer's buffer is full.
+
+        Everything that uvicorn writes itself is whole frames, too, so they never interleave.
+
+        Raises:
+            ClientDisconnected: The peer is gone, or the close was sent.
+        """
+        await self.writable.wait()
+        if self.disconnected or self.close_sent:
+            raise ClientDisconnected
+        self.transport.write(wire)
 
     def shutdown(self) -> None:
         """Close because the server stops."""

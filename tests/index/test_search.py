@@ -124,8 +124,8 @@ def test_the_last_word_is_a_beginning_only_where_none_has_it_whole(store: Store)
     assert find(store, "a met") == ["copper"]
     assert find(store, "met a") == []
     assert find(store, "riv") == ["saw"]
-    # "a" is a word of its own, and not the beginning of "au" or "AND".
-    assert set(find(store, "a")) == {"copper", "cafe"}
+    # "o" is a word of its own (O'Brien), and not the beginning of "or" and "off".
+    assert find(store, "o") == ["quoted"]
 
 
 @pytest.mark.parametrize("count", [65, 5_000])
@@ -215,6 +215,7 @@ def test_a_long_body_is_cut(tmp_path: Path) -> None:
 
 HOSTILE = (
     "<mark>forged</mark> <script>alert('needle')</script> </mark><mark> &lt;b&gt; needle \ue000needle\ue001 "
+    "\ue000\ue001forged\ue002\ue003 "
     '\ue002 \ue000\ue003 <img src=x onerror="needle()">'
 )
 

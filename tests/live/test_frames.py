@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
+from websockets.frames import Frame, Opcode
 
-from pyrite_watch.live.frames import event_frame, guest_frame, heartbeat_frame, ready_frame, resync_frame
+from pyrite_watch.live.frames import (
+    event_frame,
+    guest_frame,
+    heartbeat_frame,
+    ready_frame,
+    resync_frame,
+    text_frame,
+)
 from pyrite_watch.model.event import Epoch, Event, Offset, Position
 
 HERE = Position(Epoch("k3f9"), Offset(7))
@@ -80,4 +88,14 @@ def test_a_guest_that_names_a_knowledge_base_is_filtered_by_it() -> None:
 
 def test_the_size_is_that_on_the_wire() -> None:
     """The log is bounded in bytes, not in characters."""
-    assert event_frame(EVENT).size == len(MESSAGE.encode()) == len(MESSAGE) + 1
+    frame = event_frame(EVENT)
+    assert frame.size == len(frame.wire)
+    assert frame.wire.endswith(MESSAGE.encode())
+    assert len(MESSAGE.encode()) == len(MESSAGE) + 1
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 65535, 65536, 70_000])
+def test_the_wire_is_what_the_websockets_library_makes(length: int) -> None:
+    """One whole, unmasked text frame, in each of the three forms of its length."""
+    payload = b"x" * length
+    assert text_frame(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)

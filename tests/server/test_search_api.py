@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,10 +108,12 @@ def test_any_text_is_answered(client: TestClient, text: str) -> None:
     assert ask(client, q=text)["query"] == text
 
 
-def test_the_position_is_the_snapshots(client: TestClient, app: FastAPI, monkeypatch: Any) -> None:
+def test_the_position_is_the_snapshots(
+    client: TestClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not the hub's, which may be behind or ahead of what was read."""
     hub = live_of_app(app).manager.hub
-    monkeypatch.setattr(type(hub), "position", property(lambda self: "elsewhere:0"))
+    monkeypatch.setattr(hub, "position", "elsewhere:0")
     answer = client.get("/api/search", params={"q": "copper"})
     assert answer.headers["Pyrite-Position"] == str(live_of_app(app).pipeline.store.position)
 

@@ -26,7 +26,7 @@ EXAMPLE: dict[str, JsonValue] = {
             "title": "Mulch",
             "snippet": "…a ring of <mark>copper</mark> tape keeps a <mark>slug</mark> off, says R&amp;D…",
             "tags": ["soil"],
-            "date": None,
+            "date": "2026-03-01",
             "importance": 5,
         }
     ],
@@ -72,7 +72,6 @@ class SearchAnswer(BaseModel):
     query: str
     count: int
     results: list[SearchResult]
-
 
 
 @router.get("/search", responses=_ERRORS, response_model=SearchAnswer)

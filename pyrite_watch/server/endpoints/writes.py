@@ -72,39 +72,43 @@ router = APIRouter(prefix="/api", tags=["Entries"], route_class=_WriteRoute)
 
 _ETAGS = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 
+# A limit also makes pydantic refuse half a surrogate pair, which no message could repeat.
+Name = Annotated[str, Field(max_length=1000)]
+Metadata = dict[Name, JsonValue]
+
 IfMatch = Annotated[str | None, Header(description='The revision that the change starts from: "REVISION"')]
 
 
 class CreateEntry(BaseModel):
     """A new entry."""
 
-    kb: str
+    kb: Name
     title: str = Field(min_length=1)
     entry_type: str = Field("note", min_length=1)
     body: str = ""
     tags: list[str] = []
     importance: int | None = Field(None, ge=1, le=10)
     date: str | None = None
-    id: str | None = None
-    metadata: dict[str, JsonValue] = {}
+    id: Name | None = None
+    metadata: Metadata = {}
 
 
 class UpdateEntry(BaseModel):
     """What of an entry is to change; what is left out stays."""
 
-    kb: str
+    kb: Name
     title: str | None = Field(None, min_length=1)
     body: str | None = None
     tags: list[str] | None = None
     importance: int | None = Field(None, ge=1, le=10)
-    metadata: dict[str, JsonValue] | None = None
+    metadata: Metadata | None = None
 
 
 class PatchEntry(BaseModel):
     """One field of the front matter, or `body`."""
 
-    kb: str
-    field: str = Field(min_length=1)
+    kb: Name
+    field: str = Field(min_length=1, max_length=1000)
     value: JsonValue
 
 
