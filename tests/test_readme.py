@@ -16,7 +16,7 @@ from harness.wait import eventually
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
-START, TESTS, BENCHMARK, MACHINE = commands = [
+START, TESTS, BENCHMARK, WRITES, MACHINE = commands = [
     line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.strip().splitlines()
 ]
 
@@ -86,9 +86,10 @@ def _as_here(command: str) -> list[str]:
     return [sys.executable, *words[program + 1 :]]
 
 
-def test_benchmark_command_starts() -> None:
-    """The benchmark takes minutes: here only that it starts and explains itself."""
-    answer = subprocess.run([*_as_here(BENCHMARK), "--help"], cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize("command", [BENCHMARK, WRITES])
+def test_benchmark_command_starts(command: str) -> None:
+    """A benchmark takes minutes: here only that it starts and explains itself."""
+    answer = subprocess.run([*_as_here(command), "--help"], cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     assert "--quick" in answer.stdout
 
