@@ -1,15 +1,14 @@
 """Writing entries: from what is asked to bytes on the disk, and through the reconciler to the event.
 
 Runs in the writing thread, so nothing is reconciled between the rename and the commit: the event of
-a write is always `api`, and the watcher's later hint finds an equal revision. A write starts from
-the bytes on the disk and is refused when they are not those that the caller means.
+a write is always `api`, and the watcher's later hint finds an equal revision. What is committed are
+the bytes that were written, not those that the disk holds a millisecond later: an editor that saves
+in between is told after it, as itself. A write starts from the bytes on the disk and is refused when
+they are not those that the caller means.
 
 What others do to the file meanwhile is told as they did it. A whole entry that the index has not
 seen is told first (`disk`). What may be a moment between two others (half a save, a file that is
 away because it is being moved or saved anew) is left to the settler, as if nobody had written here.
-
-Not guaranteed: a state that an editor replaces between the rename and the commit is told to nobody;
-the event that follows is that of the editor's bytes.
 """
 
 from __future__ import annotations
@@ -29,12 +28,15 @@ from pyrite_watch.disk.write import BUSY_WAIT_S, create_file, delete_file, repla
 from pyrite_watch.disk.write_errors import ChangedMeanwhileError, FileBusyError, PathTakenError
 from pyrite_watch.errors import EntryNotFoundError, KbReadOnlyError, KbUnavailableError, RequestError
 from pyrite_watch.index import files
+from pyrite_watch.index.gather import Gatherer, KbGather
 from pyrite_watch.index.owners import FileOnDisk, FileRecord, claim_of
-from pyrite_watch.index.reconcile import judge
-from pyrite_watch.model.entry import EntryContent, EntryId, Revision
+from pyrite_watch.index.reconcile import judge, plan_kb
+from pyrite_watch.index.store import Applied, Batch
+from pyrite_watch.model.change import Origin
+from pyrite_watch.model.entry import EntryContent, EntryId, FileState, Revision
 from pyrite_watch.model.event import Offset, Position
 from pyrite_watch.model.kb import KbName
-from pyrite_watch.reconciler import Reconciler
+from pyrite_watch.reconciler import PassReport, Reconciler
 from pyrite_watch.roots import WatchedKb
 
 MAX_TRIES = 4
@@ -179,8 +181,8 @@ class Writer:
             except EditError as error:
                 raise InvalidWriteError(str(error)) from error
             self._check_result(data, path, entry_id)
-            create_file(kb.kb.root, path, data)
-            return self._tell(kb, path, entry_id, data)
+            state = create_file(kb.kb.root, path, data)
+            return self._tell(kb, path, entry_id, data, state)
 
     def update(
         self, kb_name: str, entry_id: str, edit: EntryEdit, if_match: Sequence[str] | None = None
@@ -205,8 +207,8 @@ class Writer:
                 if data == found.data:
                     return self._written(kb, path, entry_id, found.revision)
                 with self._beginning_again(kb, found.record):
-                    replace_file(kb.kb.root, path, data, found.revision)
-                    return self._tell(kb, path, entry_id, data)
+                    state = replace_file(kb.kb.root, path, data, found.revision)
+                    return self._tell(kb, path, entry_id, data, state)
             raise ChangedMeanwhileError(path, self._known_revision(kb, entry_id))
 
     def delete(self, kb_name: str, entry_id: str, if_match: Sequence[str] | None = None) -> Written:
@@ -218,7 +220,7 @@ class Writer:
                 path = found.record.path
                 with self._beginning_again(kb, found.record):
                     delete_file(kb.kb.root, path, found.revision)
-                    return self._tell(kb, path, entry_id, None)
+                    return self._tell(kb, path, entry_id)
             raise ChangedMeanwhileError(path, self._known_revision(kb, entry_id))
 
     def _writable(self, kb_name: str) -> WatchedKb:
@@ -277,7 +279,8 @@ class Writer:
                 self._leave_to_settler(kb, path)
                 raise UnparsableError(path, "; ".join(problem.message for problem in parsed.problems))
             if revision != record.good_revision:
-                self._reconciler.look_now(kb.name, [path], "disk")
+                # What was read, not what a second look finds: the file may be away again by then.
+                self._report(self._apply(kb, path, raw.data, raw.state, "disk"))
                 continue
             if if_match is not None and revision not in if_match:
                 raise ChangedMeanwhileError(path, revision)
@@ -374,25 +377,56 @@ class Writer:
         if claim != entry_id and not kept:
             raise InvalidWriteError(f"That would change the id '{entry_id}' to '{claim}'.")
 
-    def _tell(self, kb: WatchedKb, path: str, entry_id: str, data: bytes | None) -> Written:
-        """Bring the index to what was written (`data` None: deleted); its event is told as `api`."""
+    def _tell(
+        self,
+        kb: WatchedKb,
+        path: str,
+        entry_id: str,
+        data: bytes | None = None,
+        state: FileState | None = None,
+    ) -> Written:
+        """Commit what was written (`data` None: deleted), and tell it as `api`."""
         revision = None if data is None else revision_of(data)
         try:
-            raw = read_file(kb.kb.root, path, self._max_entry_bytes)
-            if (raw.data if isinstance(raw, RawFile) else raw) != data:
-                # Somebody was there since: what they left is theirs, and may be half of a save.
-                self._leave_to_settler(kb, path)
-                return self._written(kb, path, entry_id, revision)
-            applied = self._reconciler.look_now(kb.name, [path], "api")
-        except sqlite3.OperationalError as error:
-            # The path is dirty, and stays `api`.
-            raise NotIndexedYetError(path, revision) from error
+            applied = self._apply(kb, path, data, state)
+        except BaseException as error:
+            # Nothing is forgotten: it is told when the index can be written again, still as `api`.
+            self._reconciler.settler.add(kb.name, path, "api", self._reconciler.clock())
+            if isinstance(error, sqlite3.OperationalError):
+                raise NotIndexedYetError(path, revision) from error
+            raise
+        self._report(applied)
         offsets = [
             event.offset
-            for event in (applied.events if applied else ())
+            for event in applied.events
             if event.kb_name == kb.name and event.entry_id == entry_id
         ]
         return self._written(kb, path, entry_id, revision, offsets[-1] if offsets else None)
+
+    def _report(self, applied: Applied) -> None:
+        if applied.events:
+            self._reconciler.listeners.on_pass(PassReport(applied, None, 0))
+
+    def _apply(
+        self,
+        kb: WatchedKb,
+        path: str,
+        data: bytes | None,
+        state: FileState | None,
+        origin: Origin = "api",
+    ) -> Applied:
+        reconciler, store = self._reconciler, self._reconciler.store
+        rules = kb.read_rules(reconciler.options.gitignore)
+        gather = KbGather(kb.name, kb.kb_id, kb.kb.root, rules, fresh=not kb.indexed)
+        gather.indexed.update(files.load_records(store.connection, kb.kb_id, [path]))
+        gather.disk[path] = None
+        if data is not None and state is not None:
+            # Racy: the state is never believed, so that the watcher's hint reads the file again.
+            parsed = parse_entry(data, path)
+            gather.disk[path] = FileOnDisk(path, files.signed_state(state), revision_of(data), parsed, True)
+        # Who waits for an id that becomes free, and who owns one that is claimed.
+        Gatherer(store.connection, None, self._max_entry_bytes, reconciler.clock()).close(gather)
+        return store.apply(Batch([plan_kb(gather.view())], origin=origin, quiet=origin == "api"))
 
     def _written(
         self,

@@ -2,7 +2,7 @@
 
 Words are matched whole, in any order, in title, body and tags; case and accents do not count
 (`unicode61 remove_diacritics 2`). Where no entry has them all, the last word may also be the
-beginning of one, so that a search box finds something while one still types.
+beginning of one (from two letters on), so that a search box finds something while one still types.
 What punctuation joins ("well-known", "a.b") is searched as a phrase.
 
 Not guaranteed: words inside a run of Chinese or Japanese, which the tokenizer takes for one word.
@@ -23,7 +23,10 @@ SNIPPET_WORDS = 24
 """Two lines of a result list. FTS5 allows 64 at most."""
 
 MAX_WORDS = 64
-"""Further words are left out: each is one more list to intersect, and a search box holds fewer."""
+"""Further words are left out: FTS5's time grows with their square (20,000 took minutes), each in a thread."""
+
+MIN_PREFIX = 2
+"""Letters of a beginning: of one, FTS5 merges the lists of a large part of all words."""
 
 ELLIPSIS = "…"
 
@@ -52,7 +55,8 @@ def load_hits(connection: sqlite3.Connection, text: str, kb_name: str | None, li
     `snippet` is HTML: escaped, with `<mark>` around hits. It is the body around its hits; where only the
     title has any, the title; else the body's beginning. The other fields are plain text.
     """
-    for is_prefix in (False, True):
+    is_beginning = sum(map(str.isalnum, text.split()[-1])) >= MIN_PREFIX if text.split() else False
+    for is_prefix in (False, True) if is_beginning else (False,):
         match = match_expression(text, is_prefix)
         if not match:
             return []

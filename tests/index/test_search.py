@@ -126,12 +126,14 @@ def test_the_last_word_is_a_beginning_only_where_none_has_it_whole(store: Store)
     assert find(store, "riv") == ["saw"]
     # "o" is a word of its own (O'Brien), and not the beginning of "or" and "off".
     assert find(store, "o") == ["quoted"]
+    assert find(store, "r") == []
 
 
 @pytest.mark.parametrize("count", [65, 5_000])
 def test_a_long_text_is_no_error(store: Store, count: int) -> None:
     """FTS5 refuses expressions that are too deep: words past the limit are left out."""
     assert find(store, "copper " * count) != []
+    assert search.match_expression("w " * count).count("w") == search.MAX_WORDS
     assert find(store, " ".join(f"w{number}" for number in range(count))) == []
     assert find(store, "a-" * count + "a") == []
 

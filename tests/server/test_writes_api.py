@@ -611,7 +611,9 @@ def test_one_field_is_changed_and_keeps_its_type(
     entry_id = f"patch-{bench.markers}"
     bench.markers += 1
     file = bench.put_on_disk(entry_id, f"---\nid: {entry_id}\n{line}\n---\n\ntext\n")
-    body = bench.ask("PATCH", f"/api/entries/{entry_id}", json={"kb": "notes", "field": "num", "value": value})
+    body = bench.ask(
+        "PATCH", f"/api/entries/{entry_id}", json={"kb": "notes", "field": "num", "value": value}
+    )
     assert body["updated"] is True
     if after is not None:
         kept = "" if line.startswith("num:") else f"{line}\n"

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import neighbours  # noqa: F401 - it makes the others importable
 import pytest
-from bed import BAD, Bed, FakeClock, failing_apply, note
+from bed import BAD, Bed, FakeClock, failing_apply, note, short
 from harness.reader import revision_of
 
 from pyrite_watch import writer as writer_module
@@ -46,8 +47,6 @@ class WriterBed(Bed):
 
     def told_by(self) -> list[str]:
         """The entry events since the last call, and by whom."""
-        from bed import short
-
         return [f"{short(event)} {event['origin']}" for event in self.news() if event["type"] != "kb_synced"]
 
     def settle_really(self) -> None:
@@ -118,9 +117,12 @@ def test_a_file_that_is_gone_is_404_once_that_is_certain(bed: WriterBed, write: 
 
 
 @every_write
-@pytest.mark.parametrize("half", ["---\nid: x\n---\nha", "---\nid: x\nti", ""])
+@pytest.mark.parametrize(
+    ("half", "rest"),
+    [("---\nid: x\n---\nha", "lf"), ("---\nid: x\nti", "tle: T\n---\n"), ("", note("x", "new"))],
+)
 def test_a_file_that_is_being_written_is_busy_and_its_half_is_told_to_nobody(
-    bed: WriterBed, write: Any, half: str
+    bed: WriterBed, write: Any, half: str, rest: str
 ) -> None:
     """Bug: a refused write told the half of somebody's save, and an empty file's problem."""
     bed.begin(x=note("x"))
@@ -133,11 +135,7 @@ def test_a_file_that_is_being_written_is_busy_and_its_half_is_told_to_nobody(
             # What a GET returns.
             assert caught.value.current == bed.entries()["x"][1]
         assert bed.news() == []
-        file.write("lf, and the rest")
-        if half.endswith("ti"):
-            file.write("\n---\n")
-    if not half:
-        bed.write("x.md", note("x", "whole"))
+        file.write(rest)
     bed.settle_really()
     assert bed.told_by() == ["U x x.md disk"]
     bed.check()
@@ -226,19 +224,24 @@ def test_an_editor_that_never_rests_is_not_waited_for(
     with pytest.raises(ChangedMeanwhileError):
         write(bed.writer, None)
     assert "editor" in bed.path("x.md").read_text()
-    bed.settle("x.md") if False else bed.hint("x.md")
+    bed.hint("x.md")
     bed.settle_really()
     bed.check()
 
 
-def test_what_an_editor_saves_right_after_the_rename_is_told_as_its_own(
+def test_what_an_editor_saves_right_after_the_rename_is_told_after_it_as_its_own(
     bed: WriterBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bug: the editor's bytes were told as `api`, and the answer had the offset of that event."""
+    """Bug: the editor's bytes were told as `api`, in the place of what was written."""
     bed.begin(x=note("x"))
     meddle(monkeypatch, "replace_file", bool, lambda: bed.write("x.md", note("x", "editor")))
     written = bed.writer.update("kb", "x", EntryEdit(body="asked"))
-    assert written.revision != revision_of(note("x", "editor").encode())
+    assert [(event["revision"], event["offset"]) for event in bed.events] == [
+        (written.revision, written.offset)
+    ]
+    assert bed.told_by() == ["U x x.md api"]
+    bed.hint("x.md")
+    bed.settle_really()
     assert bed.told_by() == ["U x x.md disk"]
     bed.check()
 
@@ -250,25 +253,38 @@ def test_half_of_a_save_right_after_the_rename_is_told_to_nobody(
     bed.begin(x=note("x"))
     opened: list[Any] = []
     meddle(monkeypatch, "replace_file", bool, lambda: opened.append(bed.path("x.md").open("w")))
-    bed.writer.update("kb", "x", EntryEdit(body="asked"))
-    assert bed.news() == []
+    written = bed.writer.update("kb", "x", EntryEdit(body="asked"))
+    assert bed.entries()["x"][1] == written.revision
     opened[0].write(note("x", "editor"))
     opened[0].close()
+    bed.hint("x.md")
     bed.settle_really()
-    assert bed.told_by() == ["U x x.md disk"]
+    assert bed.told_by() == ["U x x.md api", "U x x.md disk"]
+    assert [event["type"] for event in bed.events].count("kb_synced") == 1
     bed.check()
 
 
-def test_a_file_that_comes_back_right_after_a_delete_is_told_as_it_is(
+def test_a_file_that_comes_back_right_after_a_delete_is_told_after_it(
     bed: WriterBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Away and back with other bytes is one update by the disk."""
+    """Both happened: the deletion by the call, and the new file by the editor."""
     bed.begin(x=note("x"))
-    meddle(monkeypatch, "delete_file", bool, lambda: bed.write("x.md", note("x", "editor")))
+    meddle(monkeypatch, "delete_file", bool, lambda: bed.write("x.md", note("x")))
     bed.writer.delete("kb", "x")
+    bed.hint("x.md")
     bed.settle_really()
-    assert bed.told_by() == ["U x x.md disk"]
+    assert bed.told_by() == ["D x x.md api", "C x x.md disk"]
     bed.check()
+
+
+def test_the_time_of_a_write_is_the_files(bed: WriterBed) -> None:
+    """An entry that names no time of its own shows when its content changed."""
+    bed.begin(x=note("x"))
+    bed.writer.update("kb", "x", EntryEdit(body="asked"))
+    shown = "SELECT updated_at FROM entry WHERE entry_id = 'x'"
+    (before,) = bed.store.connection.execute(shown).fetchone()
+    changed_s = bed.path("x.md").stat().st_mtime
+    assert before.startswith(time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(changed_s)))
 
 
 @pytest.mark.parametrize("kind", ["create", "update", "delete"])
@@ -276,11 +292,10 @@ def test_a_write_that_the_index_cannot_take_is_told_later_once_as_api(bed: Write
     """Bug: it was a fault of the server, as if nothing had been written."""
     bed.begin(x=note("x"))
     full = sqlite3.OperationalError("database or disk is full")
+    writes: dict[str, Callable[[Writer, Any], Any]] = {**WRITES}
+    writes |= {"create": lambda writer, match: writer.create("kb", NewEntry("New"))}
     with failing_apply(bed, full), pytest.raises(NotIndexedYetError) as caught:
-        if kind == "create":
-            bed.writer.create("kb", NewEntry("New"))
-        else:
-            WRITES[kind](bed.writer, None)
+        writes[kind](bed.writer, None)
     assert (caught.value.status, caught.value.code) == (503, "NOT_INDEXED_YET")
     file = bed.path("new.md" if kind == "create" else "x.md")
     revision = None if kind == "delete" else revision_of(file.read_bytes())
@@ -294,6 +309,29 @@ def test_a_write_that_the_index_cannot_take_is_told_later_once_as_api(bed: Write
     bed.hint(file.name)
     bed.settle_really()
     assert bed.news() == []
+    bed.check()
+
+
+@every_write
+def test_a_file_that_goes_away_again_at_once_is_not_told_as_deleted(
+    bed: WriterBed, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: an editor between two saves by rename was told as a deletion: a second look found no file."""
+    bed.begin(x=note("x"))
+    bed.write("x.md", note("x", "editor"))
+    real = writer_module.parse_entry
+
+    def parse_then_go(*args: Any) -> Any:
+        monkeypatch.setattr(writer_module, "parse_entry", real)
+        bed.path("x.md").rename(bed.path("x.md~"))
+        threading.Timer(0.03, lambda: bed.path("x.md~").rename(bed.path("x.md"))).start()
+        return real(*args)
+
+    monkeypatch.setattr(writer_module, "parse_entry", parse_then_go)
+    write(bed.writer, None)
+    assert bed.told_by()[0] == "U x x.md disk"
+    assert [event["type"] for event in bed.events].count("entry_created") == 0
+    bed.settle_really()
     bed.check()
 
 
