@@ -389,12 +389,8 @@ class Writer:
         revision = None if data is None else revision_of(data)
         try:
             applied = self._apply(kb, path, data, state)
-        except BaseException as error:
-            # Nothing is forgotten: it is told when the index can be written again, still as `api`.
-            self._reconciler.settler.add(kb.name, path, "api", self._reconciler.clock())
-            if isinstance(error, sqlite3.OperationalError):
-                raise NotIndexedYetError(path, revision) from error
-            raise
+        except sqlite3.OperationalError as error:
+            raise NotIndexedYetError(path, revision) from error
         self._report(applied)
         offsets = [
             event.offset
@@ -414,6 +410,16 @@ class Writer:
         data: bytes | None,
         state: FileState | None,
         origin: Origin = "api",
+    ) -> Applied:
+        """Commit what a path is known to hold. After an error it is dirty, and still of this origin."""
+        try:
+            return self._apply_known(kb, path, data, state, origin)
+        except BaseException:
+            self._reconciler.settler.add(kb.name, path, origin, self._reconciler.clock())
+            raise
+
+    def _apply_known(
+        self, kb: WatchedKb, path: str, data: bytes | None, state: FileState | None, origin: Origin
     ) -> Applied:
         reconciler, store = self._reconciler, self._reconciler.store
         rules = kb.read_rules(reconciler.options.gitignore)

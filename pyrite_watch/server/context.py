@@ -24,7 +24,7 @@ from pyrite_watch.service import KBService, StoppedError
 
 HEARTBEAT_S = 15.0
 
-OWN_PATHS = ("kbs", "entries", "state", "events", "problems", "stats", "index")
+OWN_PATHS = ("kbs", "entries", "state", "events", "problems", "stats", "index", "search")
 """What of `/api` is ours where the app is somebody else's."""
 
 _claiming = threading.Lock()

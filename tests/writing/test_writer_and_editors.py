@@ -15,6 +15,7 @@ from bed import BAD, Bed, FakeClock, failing_apply, note, short
 from harness.reader import revision_of
 
 from pyrite_watch import writer as writer_module
+from pyrite_watch.disk.parse import parse_entry
 from pyrite_watch.disk.write_errors import ChangedMeanwhileError, FileBusyError, PathTakenError
 from pyrite_watch.errors import EntryNotFoundError
 from pyrite_watch.writer import (
@@ -319,7 +320,7 @@ def test_a_file_that_goes_away_again_at_once_is_not_told_as_deleted(
     """Bug: an editor between two saves by rename was told as a deletion: a second look found no file."""
     bed.begin(x=note("x"))
     bed.write("x.md", note("x", "editor"))
-    real = writer_module.parse_entry
+    real = parse_entry
 
     def parse_then_go(*args: Any) -> Any:
         monkeypatch.setattr(writer_module, "parse_entry", real)
