@@ -252,6 +252,8 @@ class Pipeline:
             self._next_look_s = now_s + LOOK_S
             self._until_done(reconciler.look_at_roots)
         self._until_done(reconciler.run_due)
+        if not messages and due_s is None:
+            self._until_done(self.store.checkpoint)
         if self._rebuild_reason is not None:
             reason, self._rebuild_reason = self._rebuild_reason, None
             self._rebuild(reason)
