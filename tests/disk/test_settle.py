@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from pyrite_watch.disk.settle import MISSING_MAX_S, RECHECK_S, DirtyPath, Settler, merge
+from pyrite_watch.disk.settle import (
+    MISSING_MAX_S,
+    RECHECK_S,
+    SOON_FOR_S,
+    SOON_S,
+    DirtyPath,
+    Settler,
+    merge,
+)
 from pyrite_watch.model.entry import Revision
 from pyrite_watch.model.kb import KbName
 
@@ -83,7 +91,7 @@ def test_an_incomplete_file_is_rechecked_without_a_hint(settler: Settler) -> Non
     settler.add(KB, "a.md", "disk", 0.0)
     (dirty,) = settler.take_due(0.0)
     assert settler.wait_incomplete(dirty, 0.0, 0.0)
-    assert settler.next_due_s() == RECHECK_S
+    assert settler.next_due_s() == SOON_S
     (dirty,) = settler.take_due(0.395)
     assert settler.wait_incomplete(dirty, 0.395, 0.0)
     assert settler.next_due_s() == 0.4
@@ -192,3 +200,14 @@ def test_what_is_put_back_is_due_again_as_it_was(settler: Settler) -> None:
     settler.add(KB, "a.md", "disk", 2.0)
     settler.put_back(due[0])
     assert len(settler) == 1
+
+
+def test_a_file_that_is_not_closed_for_long_is_looked_at_less_often() -> None:
+    """The first looks come fast: most saves are closed a moment after their first notification."""
+    settler = Settler(0.12, 0.4)
+    dirty = DirtyPath(KbName("kb"), "a.md", "disk", 0.0, 0.0)
+    assert settler.wait_incomplete(dirty, SOON_FOR_S / 2, 0.0)
+    assert settler.next_due_s() == pytest.approx(SOON_FOR_S / 2 + SOON_S)
+    (dirty,) = settler.take_due(SOON_FOR_S)
+    assert settler.wait_incomplete(dirty, SOON_FOR_S, 0.0)
+    assert settler.next_due_s() == pytest.approx(SOON_FOR_S + RECHECK_S)
