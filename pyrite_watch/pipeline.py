@@ -39,6 +39,9 @@ T = TypeVar("T")
 TICK_S = 1.0
 """How often a suspended process notices that it was, and a root that is away is looked for."""
 
+REST_S = 0.02
+"""So long nothing must have come before the index's upkeep takes a step: a storm's next hints come sooner."""
+
 LOOK_S = 5.0
 """How often roots that are there are looked at, as a watcher tells little of its own root's end."""
 
@@ -240,7 +243,11 @@ class Pipeline:
         reconciler = self._reconciler
         assert reconciler is not None
         due_s = reconciler.next_due_s()
-        timeout_s = TICK_S if due_s is None else min(TICK_S, max(0.0, due_s - time.monotonic()))
+        upkeep = self.store.upkeep
+        if due_s is None:
+            timeout_s = REST_S if upkeep.is_owed() else TICK_S
+        else:
+            timeout_s = min(TICK_S, max(0.0, due_s - time.monotonic()))
         began_s = boottime_s()
         messages = self._take_messages(timeout_s)
         if boottime_s() - began_s > timeout_s + GAP_S:
@@ -253,7 +260,7 @@ class Pipeline:
             self._until_done(reconciler.look_at_roots)
         self._until_done(reconciler.run_due)
         if not messages and due_s is None:
-            self._until_done(self.store.checkpoint)
+            self._until_done(upkeep.step if timeout_s == REST_S else upkeep.checkpoint)
         if self._rebuild_reason is not None:
             reason, self._rebuild_reason = self._rebuild_reason, None
             self._rebuild(reason)

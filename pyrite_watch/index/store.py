@@ -21,6 +21,7 @@ from pyrite_watch.index.entries import apply_entries, iso_time
 from pyrite_watch.index.files import KbRow, ProblemScope
 from pyrite_watch.index.log import EventDraft
 from pyrite_watch.index.reconcile import KbPlan, diff
+from pyrite_watch.index.upkeep import Upkeep
 from pyrite_watch.model.change import Change, EntryKey, EntryRef, Origin
 from pyrite_watch.model.entry import Problem
 from pyrite_watch.model.event import Epoch, Event, Offset, Position
@@ -110,7 +111,7 @@ class Store:
         self.state_dir = state_dir
         self.kb_order = tuple(kb_order)
         self.connection = schema.open_state(state_dir)
-        self._checkpointed_changes = self.connection.total_changes
+        self.upkeep = Upkeep(self.connection)
         try:
             self.tail_lost = log.begin_run(self.connection, boot)
             epoch = log.load_epoch(self.connection)
@@ -137,12 +138,6 @@ class Store:
         except sqlite3.OperationalError as error:
             logger.warning("The state could not be left cleanly: %s.", error)
         self.connection.close()
-
-    def checkpoint(self) -> None:
-        """Bring what was committed from the log of SQLite into its file, if it was not done since."""
-        if self.connection.total_changes != self._checkpointed_changes:
-            self._checkpointed_changes = self.connection.total_changes
-            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def kb_row(self, name: str) -> KbRow:
         """Load what is known of a watched KB."""

@@ -152,7 +152,7 @@ def replay(
     return state
 
 
-def dump(connection: sqlite3.Connection) -> list[object]:
+def dump(connection: sqlite3.Connection) -> list[tuple[str, list[str]]]:
     """Every row of every table, full text included."""
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
     return [

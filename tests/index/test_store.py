@@ -593,16 +593,3 @@ def test_the_state_plus_the_events_is_the_index(batches: list[dict[tuple[str, st
         for state, offset in states:
             heard = [json.loads(event.message) for event in events[offset:]]
             assert replay(state, heard) == states[-1][0]
-
-
-def test_a_checkpoint_brings_commits_into_the_file_and_only_once(store: Store) -> None:
-    """A save does not wait for it: it is made when nothing else is to be done."""
-    change(store, "a", {"x.md": explicit("x")})
-    before = (store.state_dir / schema.DATABASE).read_bytes()
-    statements: list[str] = []
-    store.connection.set_trace_callback(statements.append)
-    store.checkpoint()
-    assert (store.state_dir / schema.DATABASE).read_bytes() != before
-    store.checkpoint()
-    store.connection.set_trace_callback(None)
-    assert statements == ["PRAGMA wal_checkpoint(PASSIVE)"]

@@ -1,0 +1,92 @@
+"""The index's upkeep: nobody's save waits for it, and it comes to an end."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from index_builders import change, check_text, explicit
+
+from pyrite_watch.index import schema, upkeep
+from pyrite_watch.index.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store(tmp_path, ["a"], "boot")) as opened:
+        opened.name_kbs()
+        opened.complete_first_pass(["a"])
+        yield opened
+
+
+def save(store: Store, count: int) -> None:
+    for number in range(count):
+        change(store, "a", {"x.md": explicit("x", f"word{number}")})
+
+
+def segments(connection: sqlite3.Connection) -> int:
+    """How many segments a search reads: each has rows of its own in FTS5's index of them."""
+    return int(connection.execute("SELECT count(DISTINCT segid) FROM entry_text_idx").fetchone()[0])
+
+
+def finish(store: Store) -> int:
+    steps = 0
+    while store.upkeep.is_owed():
+        store.upkeep.step()
+        steps += 1
+        assert steps < 1000
+    return steps
+
+
+def test_commits_of_saves_merge_no_text(store: Store) -> None:
+    """Each save is a segment, until there is a rest; with `automerge` at its default the fourth merges."""
+    save(store, 12)
+    assert segments(store.connection) == 12
+
+
+def test_rest_merges_until_nothing_is_left(store: Store) -> None:
+    """A search finds the same; and nothing more is owed, so an idle process stays idle."""
+    save(store, 12)
+    assert finish(store) > 1
+    assert segments(store.connection) < 4
+    assert not store.upkeep.is_owed()
+    check_text(store.connection)
+
+
+def test_a_step_is_small(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be merged is divided: between two steps a save can come in."""
+    monkeypatch.setattr(upkeep, "MERGE_PAGES", 1)
+    for number in range(8):
+        words = " ".join(f"w{number}x{word}" for word in range(2000))
+        change(store, "a", {f"{number}.md": explicit(f"e{number}", words)})
+    assert finish(store) > 8
+    check_text(store.connection)
+
+
+def test_a_checkpoint_brings_commits_into_the_file_and_only_once(store: Store) -> None:
+    """A save does not wait for it: it is made when nothing else is to be done."""
+    save(store, 1)
+    before = (store.state_dir / schema.DATABASE).read_bytes()
+    statements: list[str] = []
+    store.connection.set_trace_callback(statements.append)
+    store.upkeep.checkpoint()
+    assert (store.state_dir / schema.DATABASE).read_bytes() != before
+    store.upkeep.checkpoint()
+    store.connection.set_trace_callback(None)
+    assert statements == ["PRAGMA wal_checkpoint(PASSIVE)"]
+
+
+def test_who_saves_without_a_long_rest_has_checkpoints_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the write-ahead log would grow until a commit in the middle of a save makes one."""
+    monkeypatch.setattr(upkeep, "CHECKPOINT_CHANGES", 50)
+    save(store, 20)
+    statements: list[str] = []
+    store.connection.set_trace_callback(statements.append)
+    finish(store)
+    store.connection.set_trace_callback(None)
+    assert statements.count("PRAGMA wal_checkpoint(PASSIVE)") == 1
