@@ -187,6 +187,14 @@ class Reconciler:
             # It was away when the others were indexed.
             self._index(late, silent=False)
 
+    def is_there(self, name: KbName) -> bool:
+        """Look whether one root is there; the others' turn comes where this one is not as it was."""
+        batch = Batch(origin="sweep")
+        kb = self.roots[name]
+        if not kb.look(batch) or kb.replaced or batch.availability:
+            self.look_at_roots()
+        return kb.available
+
     def _take_replaced(self, kbs: Sequence[WatchedKb]) -> None:
         """Order the comparison that a root which is back, or is another directory, asks for."""
         for kb in kbs:

@@ -227,8 +227,7 @@ class Writer:
         kb = self._reconciler.roots[kb_name]
         if self._read_only or kb.kb.read_only:
             raise KbReadOnlyError(kb_name)
-        self._reconciler.look_at_roots()
-        if not kb.available:
+        if not self._reconciler.is_there(kb.name):
             raise KbUnavailableError(kb_name)
         return kb
 

@@ -106,9 +106,8 @@ def replace_file(root: Path, path: str, data: bytes, expected: Revision) -> File
         WriteFailedError: The system refused; nothing was changed.
     """
     with _telling(path), open_parent(root, path) as (folder, name):
-        _expect(folder, name, path, expected)
         with _complete_file(folder, data, like=name) as (temporary, before):
-            # Again: the fsync took most of the time, and a save that is seen now needs no undoing.
+            # Not before: the fsync takes most of the time, and a save that is seen now needs no undoing.
             _expect(folder, name, path, expected)
             revision = revision_of(data)
             swapped = swap_name(name, revision, expected)
