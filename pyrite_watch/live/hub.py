@@ -5,67 +5,81 @@ Invariants:
     A subscriber has no queue: one that lags holds a number. Nobody waits for the slowest.
     One that falls off the log's start is cut off; it resumes from the durable log.
 
+Who has a sink and keeps up (`is_current`) shares one cursor with all others that do, `told`, and is
+written to directly in the turn of the loop in which something is published. What else is published in
+that turn is joined, and told at its end. Who is behind is fed segment by segment, in turns, and for a few
+milliseconds at a time: the loop stays there for others.
+
 Everything here runs in the event loop's thread, but for `position`, which any thread may read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 from pyrite_watch.live.frames import Frame, event_frame, heartbeat_frame, resync_frame
+from pyrite_watch.live.segments import SegmentLog
+from pyrite_watch.live.subscriber import Subscriber, TooSlowError
 from pyrite_watch.model.event import Epoch, Event, Offset, Position
 
 MAX_LOG_BYTES = 8 << 20
 """What a lagging subscriber may lag: about 30,000 events of 260 bytes."""
 
+FEED_S = 0.003
+"""How long those behind are fed before the loop's other work has its turn: a request takes ten turns."""
 
-MAX_PUSH_BYTES = 64 << 10
-"""What is written to one reader at once: with the transport's own 64 KiB, all that it holds here."""
-
-
-class TooSlowError(Exception):
-    """The subscriber fell off the log's start."""
+_Wants = tuple[frozenset[str], bool]
 
 
 class Hub:
     """Frames in, the same frames out to all."""
 
     def __init__(self, max_log_bytes: int = MAX_LOG_BYTES) -> None:
-        self.max_log_bytes = max_log_bytes
         self.position = Position(Epoch(""), Offset(0))
-        self.start = 0
-        self._frames: deque[Frame] = deque()
-        self._log_bytes = 0
+        self.told = 0
+        """The number of the next frame for all that are current."""
+        self.cut_offs = 0
+        """How many subscribers were too slow."""
+        self._log = SegmentLog(max_log_bytes)
         self._subscribers: set[Subscriber] = set()
+        self._current: dict[_Wants, dict[Subscriber, int]] = {}
+        self._tasks: set[Subscriber] = set()
+        self._ready: deque[Subscriber] = deque()
+        self._ahead: set[Subscriber] = set()
+        """Who has all, and knows events that are still to be told: a replay was quicker."""
+        self._is_in_turn = False
+
+    @property
+    def start(self) -> int:
+        """The number of the oldest frame in the log."""
+        return self._log.start
 
     @property
     def end(self) -> int:
         """The number of the next frame."""
-        return self.start + len(self._frames)
+        return self._log.end
 
     @property
     def subscriber_count(self) -> int:
         """How many subscribers there are."""
         return len(self._subscribers)
 
+    # -- publishing --------------------------------------------------------------------------
+
     def publish(self, frames: Iterable[Frame]) -> None:
-        """Append frames; send them at once to who is idle and can take them, and wake the others."""
-        frames = list(frames)
-        first = self.end
-        for frame in frames:
-            self._frames.append(frame)
-            self._log_bytes += frame.size
-        while self._log_bytes > self.max_log_bytes and len(self._frames) > 1:
-            self._log_bytes -= self._frames.popleft().size
-            self.start += 1
-        joined = _Joined(frames)
-        for subscriber in list(self._subscribers):
-            if subscriber.cursor < self.start and not subscriber.is_joining:
-                subscriber.cut_off()
-            elif not subscriber.take_at_once(first, joined):
-                subscriber.wake()
+        """Append frames, and tell those that keep up at once: the first of a turn, then the rest together."""
+        start = self._log.start
+        self._log.append(frames)
+        if self._log.start != start:
+            self._cut_off_slow()
+        for subscriber in self._tasks:
+            subscriber.wake()
+        if not self._is_in_turn:
+            self._tell()
 
     def publish_events(self, events: Iterable[Event]) -> None:
         """Publish events of the log, in order, after their commit."""
@@ -88,167 +102,188 @@ class Hub:
         if self._subscribers:
             self.publish([heartbeat_frame(self.position)])
 
+    # -- subscribers -------------------------------------------------------------------------
+
     def subscribe(self, kbs: frozenset[str] = frozenset(), resumable: bool = False) -> Subscriber:
-        """Add a subscriber that gets every frame from now on."""
+        """Add a subscriber that gets every frame from now on, by asking for it."""
         subscriber = Subscriber(self, kbs, resumable)
         self._subscribers.add(subscriber)
+        self._tasks.add(subscriber)
         return subscriber
+
+    def feed(self, subscriber: Subscriber) -> None:
+        """Feed a subscriber through its sink from its cursor on; nobody asks for its frames any more."""
+        sink = subscriber.sink
+        assert sink is not None
+        self._tasks.discard(subscriber)
+        sink.on_full = lambda: self._leave_current(subscriber)
+        sink.on_room = lambda: self._stand_in_line(subscriber)
+        self._stand_in_line(subscriber)
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Remove a subscriber; idempotent."""
+        self._leave_current(subscriber)
         self._subscribers.discard(subscriber)
+        self._tasks.discard(subscriber)
+        self._ahead.discard(subscriber)
 
-    def read(self, cursor: int) -> list[Frame]:
-        """Give the frames from a cursor on.
+    def enter_loop(self) -> None:
+        """Forget what was to be done in a loop that has ended."""
+        self._is_in_turn = False
+        self._ready.clear()
+
+    def read(self, cursor: int, max_frames: int = 512) -> list[Frame]:
+        """Give the next frames from a cursor on, at most a segment's.
 
         Raises:
             TooSlowError: The cursor is below the log's start.
         """
-        if cursor < self.start:
+        if cursor < self._log.start:
             raise TooSlowError
-        # Near the end, as nearly always, a deque is walked from its right side.
-        return [self._frames[number - self.start] for number in range(cursor, min(self.end, cursor + 512))]
+        segment = self._log.segment_at(cursor)
+        return segment.frames[cursor - segment.first :][:max_frames]
 
     async def wait_delivered(self, timeout_s: float) -> None:
-        """Wait until every subscriber that keeps up has sent what is published now.
+        """Wait until every subscriber that keeps up has been sent what is published now.
 
         One that has not by the time-out lags: it is not waited for again until it has caught up.
         One that is joining is not waited for.
         """
+        self._tell()
         waiting = {
             subscriber.delivered(self.end): subscriber
             for subscriber in self._subscribers
-            if not subscriber.is_lagging and not subscriber.is_joining
+            if not (subscriber.is_current or subscriber.is_lagging or subscriber.is_joining)
         }
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=timeout_s)
             for future in late:
                 waiting[future].is_lagging = True
 
+    # -- telling those with a sink -----------------------------------------------------------
 
-class _Joined:
-    """What was published in one go, joined once for all readers that want the same of it."""
-
-    def __init__(self, frames: Sequence[Frame]) -> None:
-        self._frames = frames
-        self._wires: dict[tuple[frozenset[str], bool], bytes] = {}
-        self.first_offset = next((frame.offset for frame in frames if frame.offset is not None), None)
-
-    def wire(self, kbs: frozenset[str], resumable: bool) -> bytes:
-        key = (kbs, resumable)
-        if key not in self._wires:
-            wanted = [frame.wire for frame in self._frames if frame.is_for(kbs, resumable)]
-            self._wires[key] = b"".join(wanted)
-        return self._wires[key]
-
-
-class Subscriber:
-    """A cursor into the hub's log, and what its reader wants of it."""
-
-    def __init__(self, hub: Hub, kbs: frozenset[str], resumable: bool) -> None:
-        self.hub = hub
-        self.kbs = kbs
-        self.resumable = resumable
-        self.cursor = hub.end
-        self.skip_until = Offset(0)
-        """Events up to this offset are known to the reader already."""
-        self.is_lagging = False
-        """A send has not returned for longer than `wait_delivered` was ready to wait."""
-        self.is_joining = False
-        """It is not live yet (reads the durable log, say): falling off this one is no matter."""
-        self.is_cut_off = False
-        """It fell off the log's start; it gets nothing any more."""
-        self.on_cut_off: Callable[[], None] = lambda: None
-        """Called once when it fell off: its send may be blocked, so that it can't see it itself."""
-        self.push: Callable[[bytes], bool] | None = None
-        """Sends frames without waiting, and says whether it did; None where that cannot be done."""
-        self._left = hub.end
-        self._wake = asyncio.Event()
-        self._delivered: list[tuple[int, asyncio.Future[None]]] = []
-
-    @property
-    def has_more(self) -> bool:
-        """Whether `next_frames` would not wait."""
-        return self.is_cut_off or self.cursor != self.hub.end
-
-    def skip_to_end(self) -> None:
-        """Pass over what is in the log: the reader has it, or gets it from elsewhere."""
-        self.cursor = self._left = self.hub.end
-
-    def wake(self) -> None:
-        """There is something to read."""
-        self._wake.set()
-
-    def take_at_once(self, first: int, joined: _Joined) -> bool:
-        """Send what was published from `first` on, if nothing before it is still on its way."""
-        if self.push is None or self.is_joining or not self.cursor == self._left == first:
-            return False
-        if joined.first_offset is not None and joined.first_offset <= self.skip_until:
-            return False
-        wire = joined.wire(self.kbs, self.resumable)
-        if len(wire) > MAX_PUSH_BYTES or (wire and not self.push(wire)):
-            return False
-        self.cursor = self.hub.end
-        self.sent()
-        return True
-
-    def cut_off(self) -> None:
-        """Leave the hub because the log's start has passed the cursor."""
-        self.is_cut_off = True
-        self.close()
-        self._wake.set()
-        self.on_cut_off()
-
-    async def next_frames(self) -> list[Frame]:
-        """Wait for frames and return those for this reader; maybe none. Moves the cursor.
-
-        Call `sent` when they have left. Returns without giving way to others where there are some.
-
-        Raises:
-            TooSlowError: It fell off the log's start.
-        """
-        while not self.has_more:
-            self._wake.clear()
-            await self._wake.wait()
-        if self.is_cut_off:
-            raise TooSlowError
-        frames = self.hub.read(self.cursor)
-        self.cursor += len(frames)
-        return [frame for frame in frames if frame.is_for(self.kbs, self.resumable) and self._is_new(frame)]
-
-    def _is_new(self, frame: Frame) -> bool:
-        return frame.offset is None or frame.offset > self.skip_until
-
-    def sent(self) -> None:
-        """Everything up to the cursor has left."""
-        self._left = self.cursor
-        if self.cursor == self.hub.end:
-            self.is_lagging = False
-        waiting, self._delivered = self._delivered, []
-        for end, future in waiting:
-            if end > self._left:
-                self._delivered.append((end, future))
-            elif not future.done():
-                future.set_result(None)
-
-    def delivered(self, end: int) -> asyncio.Future[None]:
-        """A future that is done when the frame before `end` has left, or the reader is gone."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if end <= self._left:
-            future.set_result(None)
+    def _tell(self) -> None:
+        """Tell those that are current, all of them in this turn; more than a segment is fed in turns."""
+        first, end = self.told, self._log.end
+        if first == end:
+            return
+        segment = self._log.segment_at(first) if first >= self._log.start else None
+        if segment is not None and segment.end == end:
+            self.told = end
+            for (kbs, resumable), group in list(self._current.items()):
+                wire = segment.wire(first, kbs, resumable)
+                if wire:
+                    self._write_all(group, wire)
         else:
-            self._delivered.append((end, future))
-        return future
+            behind = [subscriber for group in self._current.values() for subscriber in group]
+            for subscriber in behind:
+                self._leave_current(subscriber)
+            self.told = end
+            for subscriber in behind:
+                self._stand_in_line(subscriber)
+            self._feed_ready()
+        for subscriber in list(self._ahead):
+            self._ahead.discard(subscriber)
+            self._stand_in_line(subscriber)
+        if self._current:
+            self._begin_turn()
 
-    def close(self) -> None:
-        """Leave the hub; idempotent."""
-        waiting, self._delivered = self._delivered, []
-        self.forget()
-        for _, future in waiting:
-            if not future.done():
-                future.set_result(None)
+    def _write_all(self, group: dict[Subscriber, int], wire: bytes) -> None:
+        """Write the same to all of a group. This loop is what an event costs a tab: keep it short."""
+        write, size = os.write, len(wire)
+        short: list[tuple[Subscriber, int]] = []
+        for subscriber, descriptor in group.items():
+            try:
+                taken = write(descriptor, wire)
+            except OSError:
+                # Full, gone, or (encrypted) without a descriptor: its transport knows what to do.
+                taken = 0
+            if taken != size:
+                short.append((subscriber, taken))
+        for subscriber, taken in short:
+            assert subscriber.sink is not None
+            # Where something is left in its buffer, it calls `on_full`.
+            subscriber.sink.take(memoryview(wire)[taken:])
 
-    def forget(self) -> None:
-        """Leave the hub when the loop of its reader is gone, and whoever waited there with it."""
-        self.hub.unsubscribe(self)
-        self._delivered.clear()
+    def _leave_current(self, subscriber: Subscriber) -> None:
+        """Give a subscriber a cursor of its own."""
+        if subscriber.is_current:
+            subscriber.is_current = False
+            subscriber.cursor = self.told
+            subscriber.sent()
+            wants = (subscriber.kbs, subscriber.resumable)
+            group = self._current[wants]
+            del group[subscriber]
+            if not group:
+                del self._current[wants]
+
+    def _stand_in_line(self, subscriber: Subscriber) -> None:
+        if not (subscriber.is_ready or subscriber.is_current or subscriber not in self._subscribers):
+            subscriber.is_ready = True
+            self._ready.append(subscriber)
+            self._begin_turn()
+
+    def _begin_turn(self) -> None:
+        """Come back when the loop has gone round: what is published meanwhile is told together."""
+        if not self._is_in_turn:
+            self._is_in_turn = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._is_in_turn = False
+        self._tell()
+        self._feed_ready()
+
+    def _feed_ready(self) -> None:
+        """Feed who is in line, a segment each in turns, for a while."""
+        until_s = time.perf_counter() + FEED_S
+        while self._ready:
+            subscriber = self._ready.popleft()
+            subscriber.is_ready = False
+            if subscriber in self._subscribers:
+                self._feed_one(subscriber)
+            if time.perf_counter() > until_s:
+                break
+        if self._ready:
+            self._begin_turn()
+
+    def _feed_one(self, subscriber: Subscriber) -> None:
+        sink = subscriber.sink
+        assert sink is not None
+        if not sink.can_take():
+            return  # `on_room` comes
+        cursor = subscriber.cursor
+        if cursor < self._log.start:
+            self._cut_off(subscriber)
+            return
+        if cursor < self.told:
+            segment = self._log.segment_at(cursor)
+            if subscriber.skip_until:
+                frames = segment.frames[cursor - segment.first :]
+                wire = b"".join([frame.wire for frame in frames if subscriber.wants(frame)])
+            else:
+                wire = segment.wire(cursor, subscriber.kbs, subscriber.resumable)
+            subscriber.cursor = cursor = segment.end
+            if wire:
+                sink.take(wire)
+            subscriber.sent()
+        if not sink.can_take():
+            return
+        if cursor < self.told:
+            self._stand_in_line(subscriber)
+        elif subscriber.skip_until > self.position.offset:
+            self._ahead.add(subscriber)
+        else:
+            # All that is published from now on is new to it.
+            subscriber.skip_until = Offset(0)
+            subscriber.is_current = True
+            wants = (subscriber.kbs, subscriber.resumable)
+            self._current.setdefault(wants, {})[subscriber] = sink.descriptor
+
+    def _cut_off_slow(self) -> None:
+        for subscriber in [s for s in self._subscribers if s.cursor < self._log.start and not s.is_joining]:
+            self._cut_off(subscriber)
+
+    def _cut_off(self, subscriber: Subscriber) -> None:
+        self.cut_offs += 1
+        subscriber.cut_off()

@@ -1,17 +1,18 @@
 """Live sockets: what Pyrite's module of this name holds, over our one fan-out.
 
 `ConnectionManager`, `manager` and `broadcast_event` keep Pyrite's signatures. The fan-out itself
-is `live.hub`; a manager is its face for sockets, with one small task a socket that reads the hub's
-log by its cursor and awaits the send. So a stalled or dead socket delays nobody.
+is `live.hub`; a manager is its face for sockets. On our uvicorn protocol the hub writes to them; on any
+other server one small task a socket reads the hub's log by its cursor and awaits the send. Either way a
+stalled or dead socket delays nobody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +21,8 @@ from pyrite_watch import __version__
 from pyrite_watch.index import log as event_log
 from pyrite_watch.index.reader import Reader
 from pyrite_watch.live.frames import Frame, ResyncReason, event_frame, guest_frame, ready_frame, resync_frame
-from pyrite_watch.live.hub import Hub, Subscriber, TooSlowError
+from pyrite_watch.live.hub import Hub
+from pyrite_watch.live.subscriber import Subscriber, TooSlowError
 from pyrite_watch.model.event import Event, Offset, Position, parse_position
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ class ConnectionManager:
         for socket in self._sockets.values():
             socket.subscriber.forget()
         self._sockets.clear()
+        self.hub.enter_loop()
         self._loop = loop
 
     async def connect(
@@ -171,18 +174,8 @@ class ConnectionManager:
         await self.hub.wait_delivered(BROADCAST_WAIT_S)
 
 
-class Fanout(Protocol):
-    """What our uvicorn protocol can do beyond ASGI (`server/protocol.py`)."""
-
-    async def send_frames(self, wire: bytes) -> None:
-        """Send whole frames, when there is room."""
-
-    def try_send_frames(self, wire: bytes) -> bool:
-        """Send whole frames if there is room now; tell whether it was done."""
-
-
 class _Socket:
-    """One connected socket and its task."""
+    """One connected socket. Where its server has our protocol, the hub feeds it; else a task of its own."""
 
     def __init__(
         self, ws: WebSocket, subscriber: Subscriber, since: Since | None, manager: ConnectionManager
@@ -193,73 +186,70 @@ class _Socket:
         self._manager = manager
         self._task: asyncio.Task[None] | None = None
         self._is_sending = False
-        self._is_stopped = False
         # A fake socket of a test, or another server, has no such extension.
         extensions = getattr(ws, "scope", {}).get("extensions") or {}
-        self._fanout: Fanout | None = extensions.get("pyrite.fanout")
-        if self._fanout is not None:
-            subscriber.push = self._fanout.try_send_frames
+        subscriber.sink = extensions.get("pyrite.fanout")
 
     def start(self) -> None:
         """Begin to send."""
+        self.subscriber.on_cut_off = self._end_slow
         # A replay goes on joining until it is through.
         self.subscriber.is_joining = self._since is not None
-        self.subscriber.on_cut_off = self._interrupt
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="pyrite-socket")
+        if self._since is None and self.subscriber.sink is not None:
+            self.subscriber.hub.feed(self.subscriber)
+        else:
+            self._start_task(self._run())
 
     def stop(self) -> None:
         """Stop sending."""
-        self._is_stopped = True
         self.subscriber.close()
         if self._task is not None:
             self._task.cancel()
 
-    def _interrupt(self) -> None:
-        """It was cut off. Where no send is blocked, its task sees that by itself."""
-        if self._is_sending and self._task is not None:
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(work, name="pyrite-socket")
+
+    def _end_slow(self) -> None:
+        """It was cut off. Its own task sees that by itself, unless its send is blocked."""
+        if self._task is None or self._task.done():
+            self._start_task(self._close_slow())
+        elif self._is_sending:
             self._task.cancel()
+            self._start_task(self._close_slow())
 
     async def _run(self) -> None:
         try:
-            try:
-                if self._since is not None:
-                    await self._join(self._since)
-                    self.subscriber.is_joining = False
+            if self._since is not None:
+                await self._join(self._since)
+                self.subscriber.is_joining = False
+            if self.subscriber.sink is not None:
+                self.subscriber.hub.feed(self.subscriber)
+            else:
                 await self._go_live()
-            except asyncio.CancelledError:
-                if self._is_stopped or not self.subscriber.is_cut_off:
-                    raise
-                task = asyncio.current_task()
-                assert task is not None
-                task.uncancel()  # it was meant for the send; the close has a time-out of its own
-                await self._close_slow()
-            except TooSlowError:
-                await self._close_slow()
+        except TooSlowError:
+            await self._close_slow()
+        except asyncio.CancelledError:
+            raise
         except Exception:
             log.debug("A socket failed and is forgotten.", exc_info=True)
-        finally:
-            self._manager.forget(self)
-            self.subscriber.close()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._manager.forget(self)
+        self.subscriber.close()
 
     async def _go_live(self) -> None:
         subscriber = self.subscriber
         while True:
             frames = await subscriber.next_frames()
             self._is_sending = True
-            await self._send(frames)
+            for frame in frames:
+                await self.ws.send_text(frame.text)
             self._is_sending = False
             subscriber.sent()
             if subscriber.has_more:
                 # A send to a socket with room gives way to nobody: others must have their turn.
                 await asyncio.sleep(0)
-
-    async def _send(self, frames: Sequence[Frame]) -> None:
-        """Send frames; where the server lets us, all of them in one write."""
-        if self._fanout is not None:
-            await self._fanout.send_frames(b"".join(frame.wire for frame in frames))
-            return
-        for frame in frames:
-            await self.ws.send_text(frame.text)
 
     async def _join(self, since: Since) -> None:
         """Send what the reader missed, up to where the hub is; what comes after that is read live.
@@ -319,6 +309,10 @@ class _Socket:
                 await self.ws.close(TOO_SLOW, "too slow: reconnect with since")
         except TimeoutError:
             log.info("It did not take the close, either.")
+        except Exception:
+            log.debug("It went by itself.", exc_info=True)
+        finally:
+            self._forget()
 
 
 async def _close(ws: WebSocket, code: int, reason: str) -> None:
