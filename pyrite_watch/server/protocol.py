@@ -17,6 +17,7 @@ from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
@@ -87,6 +88,17 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
     def take(self, wire: bytes | memoryview) -> None:
         """Write whole frames, or the rest of some; what the kernel does not take waits in the buffer."""
         self.transport.write(wire)
+
+    async def send_frames(self, wire: bytes) -> None:
+        """Send whole frames when there is room.
+
+        Raises:
+            ClientDisconnected: The peer is gone, or the close was sent.
+        """
+        await self.writable.wait()
+        if not self.can_take():
+            raise ClientDisconnected
+        self.take(wire)
 
     def pause_writing(self) -> None:
         """Something is left in the buffer."""

@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from starlette.concurrency import run_in_threadpool
 
-from pyrite_watch import __version__
-from pyrite_watch.index import log as event_log
-from pyrite_watch.index.reader import Reader
-from pyrite_watch.live.frames import Frame, ResyncReason, event_frame, guest_frame, ready_frame, resync_frame
+from pyrite_watch.live.frames import Frame, guest_frame
 from pyrite_watch.live.hub import Hub
-from pyrite_watch.live.subscriber import Subscriber, TooSlowError
-from pyrite_watch.model.event import Event, Offset, Position, parse_position
+from pyrite_watch.live.subscriber import Sink, Subscriber, TooSlowError
+from pyrite_watch.model.event import parse_position
+from pyrite_watch.server.joining import Since, join
 
 log = logging.getLogger(__name__)
 
@@ -39,18 +35,8 @@ BROADCAST_WAIT_S = 0.25
 STOP_WAIT_S = 0.5
 """How long the end of an app waits for its sockets to take the close."""
 
-REPLAY_PAGE = 500
-
 TOKEN_REFUSED, NO_SUCH_KB, MALFORMED_SINCE = 4401, 4404, 4409
 TOO_BIG, STOPPING, TOO_SLOW = 1009, 1012, 1013
-
-
-@dataclass(frozen=True, slots=True)
-class Since:
-    """Where a reader wants to go on: after `position`, or from now on where it is None."""
-
-    position: Position | None
-    reader: Reader
 
 
 class ConnectionManager:
@@ -174,6 +160,13 @@ class ConnectionManager:
         await self.hub.wait_delivered(BROADCAST_WAIT_S)
 
 
+class Fanout(Sink, Protocol):
+    """What our uvicorn protocol can do beyond ASGI (`server/protocol.py`)."""
+
+    async def send_frames(self, wire: bytes) -> None:
+        """Send whole frames when there is room."""
+
+
 class _Socket:
     """One connected socket. Where its server has our protocol, the hub feeds it; else a task of its own."""
 
@@ -188,7 +181,8 @@ class _Socket:
         self._is_sending = False
         # A fake socket of a test, or another server, has no such extension.
         extensions = getattr(ws, "scope", {}).get("extensions") or {}
-        subscriber.sink = extensions.get("pyrite.fanout")
+        self._fanout: Fanout | None = extensions.get("pyrite.fanout")
+        subscriber.sink = self._fanout
 
     def start(self) -> None:
         """Begin to send."""
@@ -220,7 +214,8 @@ class _Socket:
     async def _run(self) -> None:
         try:
             if self._since is not None:
-                await self._join(self._since)
+                async for frames in join(self.subscriber, self._since):
+                    await self._send(frames)
                 self.subscriber.is_joining = False
             if self.subscriber.sink is not None:
                 self.subscriber.hub.feed(self.subscriber)
@@ -243,64 +238,19 @@ class _Socket:
         while True:
             frames = await subscriber.next_frames()
             self._is_sending = True
-            for frame in frames:
-                await self.ws.send_text(frame.text)
+            await self._send(frames)
             self._is_sending = False
             subscriber.sent()
             if subscriber.has_more:
                 # A send to a socket with room gives way to nobody: others must have their turn.
                 await asyncio.sleep(0)
 
-    async def _join(self, since: Since) -> None:
-        """Send what the reader missed, up to where the hub is; what comes after that is read live.
-
-        The cursor stands where the hub's log ended before the accept. Of what was published since then,
-        events that the replay has sent are skipped by their offset; guests are nowhere else.
-        """
-        subscriber, hub = self.subscriber, self.subscriber.hub
-        until = hub.position
-        first = since.position or until
-        reached, replayed, compacted = first.offset, 0, False
-        is_ahead = first.epoch == until.epoch and first.offset > until.offset
-        # Committed events may be known to a reader, by HTTP, before they are published here.
-        if is_ahead and not await run_in_threadpool(_is_past, since.reader, first):
-            await self._tell_resync("ahead")
+    async def _send(self, frames: Sequence[Frame]) -> None:
+        if self._fanout is not None:
+            await self._fanout.send_frames(b"".join([frame.wire for frame in frames]))
             return
-        while first.epoch == until.epoch:
-            if until.offset > reached:
-                replayed += await self._replay(since.reader, reached, until.offset)
-                compacted |= await run_in_threadpool(_is_compacted, since.reader, reached, until.offset)
-                reached = until.offset
-            if subscriber.cursor >= hub.start:
-                subscriber.skip_until = reached if hub.position.epoch == first.epoch else Offset(0)
-                await self._tell_ready(Position(first.epoch, reached), replayed, compacted)
-                return
-            # What was published meanwhile has left the hub's log already: read on in the durable one.
-            subscriber.skip_to_end()
-            until = hub.position
-        await self._tell_resync("epoch")
-
-    async def _tell_resync(self, reason: ResyncReason) -> None:
-        self.subscriber.skip_to_end()
-        position = self.subscriber.hub.position
-        await self.ws.send_text(resync_frame(reason, position).text)
-        await self._tell_ready(position, 0, compacted=False)
-
-    async def _tell_ready(self, position: Position, replayed: int, compacted: bool) -> None:
-        await self.ws.send_text(ready_frame(position, replayed, compacted, __version__).text)
-
-    async def _replay(self, reader: Reader, after: Offset, until: Offset) -> int:
-        kbs = sorted(self.subscriber.kbs)
-        count = 0
-        while after < until:
-            page = await run_in_threadpool(_load_page, reader, after, until, kbs)
-            for event in page:
-                await self.ws.send_text(event_frame(event).text)
-            count += len(page)
-            if len(page) < REPLAY_PAGE:
-                break
-            after = page[-1].offset
-        return count
+        for frame in frames:
+            await self.ws.send_text(frame.text)
 
     async def _close_slow(self) -> None:
         log.info("A socket was too slow and is closed; it may resume.")
@@ -320,22 +270,6 @@ async def _close(ws: WebSocket, code: int, reason: str) -> None:
         await ws.close(code, reason)
     except Exception:
         log.debug("A socket could not be closed.", exc_info=True)
-
-
-def _load_page(reader: Reader, after: Offset, until: Offset, kbs: list[str]) -> list[Event]:
-    with reader.snapshot() as snapshot:
-        return event_log.load_events(snapshot.connection, after, until, REPLAY_PAGE, kbs)
-
-
-def _is_compacted(reader: Reader, after: Offset, until: Offset) -> bool:
-    with reader.snapshot() as snapshot:
-        return event_log.is_compacted(snapshot.connection, after, until)
-
-
-def _is_past(reader: Reader, position: Position) -> bool:
-    with reader.snapshot() as snapshot:
-        now = snapshot.position
-    return position.epoch == now.epoch and position.offset <= now.offset
 
 
 manager = ConnectionManager()

@@ -25,7 +25,7 @@ from pyrite_watch import __version__
 from pyrite_watch.live.frames import guest_frame
 from pyrite_watch.live.hub import Hub
 from pyrite_watch.model.event import Epoch, Offset, Position, parse_position
-from pyrite_watch.server import websocket
+from pyrite_watch.server import joining
 from pyrite_watch.server.protocol import FanoutProtocol
 from pyrite_watch.server.websocket import ConnectionManager
 
@@ -140,7 +140,7 @@ def test_a_resume_at_the_current_position_replays_nothing(server: Served) -> Non
 
 def test_a_replay_of_several_pages_is_dense(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page ends, the next one goes on after its last event; also with a filter."""
-    monkeypatch.setattr(websocket, "REPLAY_PAGE", 3)
+    monkeypatch.setattr(joining, "REPLAY_PAGE", 3)
     before = server.position
     for _ in range(7):
         sync(server)
@@ -267,7 +267,7 @@ def test_a_replay_that_the_hub_outruns_goes_on_in_the_durable_log(tmp_path: Path
     with served(app) as server, pytest.MonkeyPatch.context() as patch:
         before = server.position
         sync(server)
-        load = websocket._load_page
+        load = joining._load_page
         calls: list[int] = []
 
         def load_slowly(*args: Any) -> Any:
@@ -279,7 +279,7 @@ def test_a_replay_that_the_hub_outruns_goes_on_in_the_durable_log(tmp_path: Path
                 eventually(lambda: server.live.manager.hub.position == server.live.pipeline.store.position)
             return page
 
-        patch.setattr(websocket, "_load_page", load_slowly)
+        patch.setattr(joining, "_load_page", load_slowly)
         with Tab(server.url, since=before) as tab:
             tab.wait_type("ready")
             last = sync(server)

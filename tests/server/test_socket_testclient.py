@@ -14,7 +14,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
 from pyrite_watch.model.event import Epoch, Offset, Position
-from pyrite_watch.server import websocket
+from pyrite_watch.server import joining
 from pyrite_watch.server.websocket import broadcast_event
 
 
@@ -158,13 +158,13 @@ def test_guests_that_come_while_a_reader_joins_are_told(
     """They are in no log: what is told after the accept is told, each once, after the replay."""
     since = position_of(app)
     last = sync(app)
-    load = websocket._load_page
+    load = joining._load_page
 
     def load_and_tell(*args: Any) -> Any:
         broadcast_event("guest", n=1)
         return load(*args)
 
-    monkeypatch.setattr(websocket, "_load_page", load_and_tell)
+    monkeypatch.setattr(joining, "_load_page", load_and_tell)
     with client.websocket_connect(f"{SOCKET_URL}?since={since}") as tab:
         heard = [tab.receive_json() for _ in range(3)]
         assert [message["type"] for message in heard] == ["kb_synced", "ready", "guest"]
