@@ -3,6 +3,8 @@
 Invariants:
     An offset is given once in an epoch, and the next is one higher.
     The newest event is never removed, so the highest offset in the table is the log's position.
+    The newest event of every entry and of every KB's `kb_synced` is never removed: within an epoch a
+    resume from any position ends in the present state. Compaction takes what is superseded.
     An epoch ends when the log's tail may have been lost: a stop without `end_run` that was
     followed by another boot (WAL with `synchronous=NORMAL` survives a kill, not a power cut).
 """
@@ -61,6 +63,7 @@ def load_offset(connection: sqlite3.Connection) -> Offset:
 def begin_epoch(connection: sqlite3.Connection, epoch: Epoch) -> None:
     """Begin a new epoch at offset 0; must run inside a transaction."""
     connection.execute("DELETE FROM event")
+    connection.execute("DELETE FROM meta WHERE key = 'compacted'")
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (epoch,))
 
 
@@ -137,3 +140,32 @@ def is_compacted(connection: sqlite3.Connection, after: Offset, until: Offset) -
         "SELECT count(*) FROM event WHERE offset > ? AND offset <= ?", (after, until)
     ).fetchone()
     return bool(row[0] < until - after)
+
+
+def load_compacted(connection: sqlite3.Connection) -> Offset:
+    """Load up to where the log is compacted; 0 where it is whole."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'compacted'").fetchone()
+    return Offset(int(row[0])) if row else Offset(0)
+
+
+def compact(connection: sqlite3.Connection, until: Offset) -> None:
+    """Compact up to and including `until`; must run inside a transaction.
+
+    Of what lies between the last compaction's end and `until`, the superseded events go; and what those
+    events, or those that stay, supersede of what an earlier compaction has left. (Kafka's log compaction,
+    for a log whose keys are entries.) What a later event supersedes stays until that one comes in here.
+    """
+    after = load_compacted(connection)
+    if until <= after:
+        return
+    connection.execute(
+        "DELETE FROM event WHERE offset <= ? AND (kb_name, entry_id) IN"
+        " (SELECT kb_name, entry_id FROM event WHERE offset > ? AND offset <= ?)",
+        (after, after, until),
+    )
+    connection.execute(
+        "DELETE FROM event WHERE offset > ? AND offset <= ? AND EXISTS (SELECT 1 FROM event AS new"
+        " WHERE new.kb_name = event.kb_name AND new.entry_id = event.entry_id AND new.offset > event.offset)",
+        (after, until),
+    )
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('compacted', ?)", (str(until),))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pyrite_watch.errors import StateDamagedError, StateError, StateFolderError, StateNewerError
+from pyrite_watch.index.transaction import transaction
 
 DATABASE = "index.sqlite"
 APPLICATION_ID = 0x50795721
@@ -141,7 +142,12 @@ def _merge_text_at_rest(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO entry_text (entry_text, rank) VALUES ('automerge', 0)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _merge_text_at_rest)
+def _index_events(connection: sqlite3.Connection) -> None:
+    # Compaction asks of each event whether its entry has a newer one.
+    connection.execute("CREATE INDEX event_key ON event (kb_name, entry_id)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _merge_text_at_rest, _index_events)
 """`MIGRATIONS[n]` brings a state of schema n to n + 1, inside a transaction that is already open."""
 
 SCHEMA = len(MIGRATIONS)
@@ -236,13 +242,6 @@ def _prepare_writer(connection: sqlite3.Connection) -> None:
 def _migrate(connection: sqlite3.Connection) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     for number in range(version, SCHEMA):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             MIGRATIONS[number](connection)
             connection.execute(f"PRAGMA user_version = {number + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            # SQLite may have rolled back by itself (disk full): a second one would be an error.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise

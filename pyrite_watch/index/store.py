@@ -21,12 +21,16 @@ from pyrite_watch.index.entries import apply_entries, iso_time
 from pyrite_watch.index.files import KbRow, ProblemScope
 from pyrite_watch.index.log import EventDraft
 from pyrite_watch.index.reconcile import KbPlan, diff
+from pyrite_watch.index.transaction import transaction
 from pyrite_watch.index.upkeep import Upkeep
 from pyrite_watch.model.change import Change, EntryKey, EntryRef, Origin
 from pyrite_watch.model.entry import Problem
 from pyrite_watch.model.event import Epoch, Event, Offset, Position
 
 logger = logging.getLogger(__name__)
+
+
+RETENTION = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +105,24 @@ class Store:
     Args:
         kb_order: The names of the watched KBs, in the order in which a batch tells them.
         boot: The machine's boot id, None where it has none.
+        retention: How many of the newest events are kept whole.
 
     Raises:
         StateError: It is of a newer version, or damaged; it was left untouched.
         StateFolderError: It may be sound, but cannot be opened or written now.
     """
 
-    def __init__(self, state_dir: Path, kb_order: Sequence[str], boot: str | None) -> None:
+    def __init__(
+        self, state_dir: Path, kb_order: Sequence[str], boot: str | None, retention: int = RETENTION
+    ) -> None:
         self.state_dir = state_dir
         self.kb_order = tuple(kb_order)
         self.connection = schema.open_state(state_dir)
-        self.upkeep = Upkeep(self.connection)
         try:
             self.tail_lost = log.begin_run(self.connection, boot)
             epoch = log.load_epoch(self.connection)
             offset = log.load_offset(self.connection) if epoch is not None else Offset(0)
+            self.upkeep = Upkeep(self.connection, retention)
         except sqlite3.DatabaseError as error:
             self.connection.close()
             raise schema.state_error(state_dir, error) from error
@@ -149,7 +156,7 @@ class Store:
         A KB that was hidden is told anew: whoever loaded the state meanwhile did not see it. It is
         returned at every start until `tell_all` has done that, also after a kill in between.
         """
-        with self._transaction():
+        with transaction(self.connection):
             marks = ", ".join("?" * len(self.kb_order))
             self.connection.execute(
                 f"UPDATE kb SET untold = 0, active = 0 WHERE name NOT IN ({marks})", self.kb_order
@@ -164,7 +171,7 @@ class Store:
 
     def apply(self, batch: Batch) -> Applied:
         """Commit the batch; only then return its events. On any error nothing has changed."""
-        with self._transaction():
+        with transaction(self.connection):
             ts = iso_time(time.time())
             kbs = files.load_kb_rows(self.connection)
             touched: set[str] = set(batch.always_synced)
@@ -208,13 +215,13 @@ class Store:
                 [(ts, name) for name in indexed],
             )
         if events:
-            self.position = Position(self.position.epoch, events[-1].offset)
+            self._advance(events[-1].offset)
         return Applied(events, changes, counts, new, mended)
 
     def complete_first_pass(self, names: Sequence[str]) -> Epoch | None:
         """Note that these KBs are indexed; begin the epoch where there is none yet, and return it."""
         ts = iso_time(time.time())
-        with self._transaction():
+        with transaction(self.connection):
             self.connection.executemany(
                 "UPDATE kb SET indexed = 1, last_indexed = coalesce(last_indexed, ?) WHERE name = ?",
                 [(ts, name) for name in names],
@@ -227,11 +234,12 @@ class Store:
             self.connection.execute("UPDATE kb SET untold = 0")
         self.has_epoch = True
         self.position = Position(epoch, Offset(0))
+        self.upkeep.note_offset(Offset(0))
         return epoch
 
     def tell_all(self, name: str) -> Applied:
         """Tell every entry of a KB that was hidden as created: it is back."""
-        with self._transaction():
+        with transaction(self.connection):
             kb = files.load_kb_rows(self.connection)[name]
             rows = self.connection.execute(
                 "SELECT entry_id, path, revision FROM entry WHERE kb_id = ? ORDER BY path, entry_id",
@@ -246,8 +254,12 @@ class Store:
             )
             self.connection.execute("UPDATE kb SET untold = 0 WHERE name = ?", (name,))
         if events:
-            self.position = Position(self.position.epoch, events[-1].offset)
+            self._advance(events[-1].offset)
         return Applied(events)
+
+    def _advance(self, offset: Offset) -> None:
+        self.position = Position(self.position.epoch, offset)
+        self.upkeep.note_offset(offset)
 
     def _diff(self, batch: Batch) -> list[Change]:
         before: dict[EntryKey, EntryRef] = {}
@@ -297,34 +309,6 @@ class Store:
             }
             drafts.append(EventDraft("kb_synced", name, "", fields))
         return [draft for drafts in by_kb.values() for draft in drafts]
-
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self.connection)
-
-
-class _Transaction:
-    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK where an error leaves the block."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            try:
-                self._connection.execute("COMMIT")
-                return
-            except sqlite3.Error:
-                self._rollback()
-                raise
-        self._rollback()
-
-    def _rollback(self) -> None:
-        # SQLite may have rolled back by itself (disk full): a second one would be an error.
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
 
 
 def _problem_parts(batch: Batch) -> Iterator[tuple[str, ProblemScope, Mapping[str, Sequence[Problem]]]]:
