@@ -91,10 +91,14 @@ class Subscriber:
 
     def cut_off(self) -> None:
         """Leave the hub because the log's start has passed the cursor."""
+        self.end()
+        self.on_cut_off()
+
+    def end(self) -> None:
+        """Leave the hub; a task that waits for frames ends."""
         self.is_cut_off = True
         self.close()
         self._wake.set()
-        self.on_cut_off()
 
     async def next_frames(self) -> list[Frame]:
         """Wait for frames and return those for this reader; maybe none. Moves the cursor.
@@ -102,7 +106,7 @@ class Subscriber:
         Call `sent` when they have left. Returns without giving way to others where there are some.
 
         Raises:
-            TooSlowError: It fell off the log's start.
+            TooSlowError: It fell off the log's start, or was ended.
         """
         while not self.has_more:
             self._wake.clear()

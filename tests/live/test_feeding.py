@@ -147,7 +147,7 @@ def test_a_storm_leaves_in_segments_of_whole_frames() -> None:
             hub.feed(subscriber)
             await turns()
             hub.publish(frames)
-            packets = []
+            packets: list[bytes] = []
             while sum(map(len, packets)) < len(wire(*frames)):
                 packets += connection.received()
                 connection.drain()
