@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import httpx2
 import uvicorn
@@ -75,12 +77,13 @@ def client_of(app: FastAPI, **options: Any) -> Iterator[TestClient]:
 
 @dataclass
 class Served:
-    """An app behind a real uvicorn."""
+    """An app behind a real server."""
 
     app: FastAPI
     url: str
-    server: uvicorn.Server
+    end: Callable[[], None]
     thread: threading.Thread
+    uvicorn: uvicorn.Server | None = None
 
     @property
     def live(self) -> Live:
@@ -98,9 +101,16 @@ class Served:
         return httpx2.get(self.url + path, **options)
 
     def stop(self) -> None:
-        self.server.should_exit = True
+        self.end()
         self.thread.join(20)
         assert not self.thread.is_alive()
+
+
+ServerKind = Literal["asyncio", "uvloop", "plain", "hypercorn"]
+"""uvicorn with our protocol on two kinds of loop; and what has no extension of ours: uvicorn's own
+protocol, and a foreign server."""
+
+SERVER_KINDS: tuple[ServerKind, ...] = get_args(ServerKind)
 
 
 class QuietServer(uvicorn.Server):
@@ -112,13 +122,52 @@ class QuietServer(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def served(app: FastAPI, protocol: type[FanoutProtocol] = FanoutProtocol) -> Iterator[Served]:
-    """Serve as `pyrite watch` does, on a free port; an error of any task there fails the test."""
+def served(
+    app: FastAPI, protocol: type[FanoutProtocol] = FanoutProtocol, kind: ServerKind = "asyncio"
+) -> Iterator[Served]:
+    """Serve on a free port, as `pyrite watch` does or otherwise; an error of any task fails the test."""
     listener = bind("127.0.0.1", 0)
     settings = live_of_app(app).pipeline.settings
+    server = None if kind == "hypercorn" else _uvicorn(app, protocol, kind)
+    serve, end = _hypercorn(app, listener) if server is None else _serving(server, listener)
+    faults: list[dict[str, Any]] = []
+
+    async def watched() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
+        await serve()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=_uvloop if kind == "uvloop" else None) as runner:
+            runner.run(watched())
+
+    thread = threading.Thread(target=run, name="test-server")
+    running = Served(app, url_of(listener, settings), end, thread, server)
+    thread.start()
+    try:
+        eventually(lambda: live_of_app(app).has_run or not thread.is_alive())
+        assert thread.is_alive(), "the server did not start"
+        wait_ready(app)
+        yield running
+    finally:
+        running.stop()
+        listener.close()
+    assert faults == []
+
+
+Serve = Callable[[], Awaitable[None]]
+
+
+def _uvloop() -> asyncio.AbstractEventLoop:
+    # Here: it has no wheel for every platform, and only these tests want it.
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def _uvicorn(app: FastAPI, protocol: type[FanoutProtocol], kind: ServerKind) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
-        ws=protocol,
+        ws="websockets-sansio" if kind == "plain" else protocol,
         ws_max_size=4096,
         ws_per_message_deflate=False,
         log_config=None,
@@ -128,22 +177,40 @@ def served(app: FastAPI, protocol: type[FanoutProtocol] = FanoutProtocol) -> Ite
         timeout_graceful_shutdown=2,
         lifespan="on",
     )
-    server = QuietServer(config)
-    faults: list[dict[str, Any]] = []
+    return QuietServer(config)
 
+
+def _serving(server: uvicorn.Server, listener: socket.socket) -> tuple[Serve, Callable[[], None]]:
     async def serve() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
         await server.serve([listener])
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="test-server")
-    running = Served(app, url_of(listener, settings), server, thread)
-    thread.start()
-    try:
-        eventually(lambda: server.started or not thread.is_alive())
-        assert thread.is_alive(), "the server did not start"
-        wait_ready(app)
-        yield running
-    finally:
-        running.stop()
-        listener.close()
-    assert faults == []
+    def end() -> None:
+        server.should_exit = True
+
+    return serve, end
+
+
+def _hypercorn(app: FastAPI, listener: socket.socket) -> tuple[Serve, Callable[[], None]]:
+    import hypercorn
+    import hypercorn.asyncio
+
+    config = hypercorn.Config()
+    # It closes what it is given; the listener has to be there for whoever made it.
+    config.bind = [f"fd://{os.dup(listener.fileno())}"]
+    config.accesslog = config.errorlog = None
+    config.graceful_timeout = 2
+    stopping = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def trigger() -> None:
+        await stopping.wait()
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        await hypercorn.asyncio.serve(app, config, shutdown_trigger=trigger, mode="asgi")  # type: ignore[arg-type]
+
+    def end() -> None:
+        with contextlib.suppress(RuntimeError):  # it has ended by itself
+            loops[0].call_soon_threadsafe(stopping.set)
+
+    return serve, end

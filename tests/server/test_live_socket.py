@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from harness.socket import StalledTab, Tab, socket_url
 from harness.wait import eventually
-from live_app import Served, make_app, make_kb, served, write_entry
+from live_app import SERVER_KINDS, Served, make_app, make_kb, served, write_entry
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as connect_sync
@@ -32,10 +32,10 @@ from pyrite_watch.server.websocket import ConnectionManager
 Json = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for all tests that leave it as it was."""
-    with served(make_app(tmp_path_factory.mktemp("live"))) as running:
+@pytest.fixture(scope="module", params=SERVER_KINDS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server of each kind for all tests that leave it as it was: both ways keep the same promises."""
+    with served(make_app(tmp_path_factory.mktemp("live")), kind=request.param) as running:
         yield running
 
 
@@ -181,6 +181,7 @@ def test_a_position_that_is_committed_and_not_yet_published_is_no_other_log(serv
     """
     last = sync(server)
     hub = server.live.manager.hub
+    eventually(lambda: hub.position.offset == last)
     known = hub.position
     hub.position = Position(known.epoch, Offset(last - 1))
     try:
@@ -402,7 +403,9 @@ def test_a_peer_that_takes_nothing_is_reset(tmp_path: Path) -> None:
             eventually(lambda: server.live.manager.connection_count == 2)
             flood(server, 12)
             eventually(lambda: server.live.manager.connection_count == 1, 5)
-            eventually(lambda: len(server.server.server_state.connections) == 1, 5)
+            assert server.uvicorn is not None
+            connections = server.uvicorn.server_state.connections
+            eventually(lambda: len(connections) == 1, 5)
             with pytest.raises(ConnectionResetError):
                 read_to_the_end(stalled)
         last = sync(server)
@@ -414,12 +417,14 @@ def test_a_peer_that_stalls_in_its_replay_is_reset_with_the_keepalive(tmp_path: 
     """While it reads the durable log nothing cuts it off; it answers no ping, either."""
     app = make_app(tmp_path)
     with served(app, Impatient) as server:
-        server.server.config.ws_ping_interval = 0.2
-        server.server.config.ws_ping_timeout = 0.2
+        uvicorn = server.uvicorn
+        assert uvicorn is not None
+        uvicorn.config.ws_ping_interval = 0.2
+        uvicorn.config.ws_ping_timeout = 0.2
         with StalledTab(server.url):
             eventually(lambda: server.live.manager.connection_count == 1)
             flood(server, 6)
-            eventually(lambda: not server.server.server_state.connections, 10)
+            eventually(lambda: not uvicorn.server_state.connections, 10)
             eventually(lambda: server.live.manager.connection_count == 0)
 
 
