@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -20,10 +21,13 @@ from pyrite_watch.errors import RequestError, RootOwnedError, StartError
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.server import page, websocket
 from pyrite_watch.server.context import OWN_PATHS, AnswerHead, Live, PositionHeader
-from pyrite_watch.server.endpoints import admin, entries, events, kbs, search, writes
+from pyrite_watch.server.description import DESCRIPTION, SUMMARY, TAGS
+from pyrite_watch.server.endpoints import admin, entries, events, kbs, search, stream, writes
 from pyrite_watch.server.guard import Guard, GuardSettings
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings, check_state_dir, default_state_dir, resolve_kbs
+
+log = logging.getLogger(__name__)
 
 Kbs = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
 
@@ -44,7 +48,15 @@ def create_app(kbs: Kbs = (), **options: Any) -> FastAPI:
 def app_of(pipeline: Pipeline) -> FastAPI:
     """Make the guarded app of a pipeline, which it starts and stops with itself."""
     settings = pipeline.settings
-    app = FastAPI(title="Pyrite Watch", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Pyrite Watch",
+        version=__version__,
+        summary=SUMMARY,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.include_router(page.router)
     live = _add(app, pipeline)
     app.add_exception_handler(StarletteHTTPException, _answer_http_error)
@@ -92,9 +104,10 @@ def attach(app: FastAPI, kbs: Kbs = (), **options: Any) -> None:
 def _add(app: FastAPI, pipeline: Pipeline, live: Live | None = None) -> Live:
     live = live or Live(pipeline, KBService(pipeline))
     app.state.pyrite_watch = live
-    for module in (websocket, kbs, entries, search, writes, events, admin):
+    for module in (websocket, kbs, entries, search, writes, events, stream, admin):
         app.include_router(module.router)
     app.add_exception_handler(RequestError, _answer_error)
+    app.add_exception_handler(sqlite3.OperationalError, _answer_busy)
     outer = app.router.lifespan_context
 
     @asynccontextmanager
@@ -136,10 +149,14 @@ async def _answer_http_error(request: Request, error: Exception) -> JSONResponse
     return answer
 
 
+async def _answer_busy(request: Request, error: Exception) -> JSONResponse:
+    """SQLite cannot read or write now (locked, disk full): no fault, and it passes."""
+    log.warning("%s %s: the index cannot be used (%s).", request.method, request.url.path, error)
+    return _answer(503, "INDEX_BUSY", "The index cannot be read or written now.", "Try again.")
+
+
 async def _answer_fault(request: Request, error: Exception) -> JSONResponse:
     """Our own fault; the server's log has the traceback."""
-    if isinstance(error, sqlite3.OperationalError):
-        return _answer(503, "INDEX_BUSY", "The index cannot be read or written now.", "Try again.")
     return _answer(500, "INTERNAL_ERROR", "This is a fault of the server; its log says more.")
 
 

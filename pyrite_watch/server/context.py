@@ -179,7 +179,7 @@ class AnswerHead:
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_head)
+        await self._app({**scope, "method": "GET", "pyrite.head": True}, receive, send_head)
 
 
 @contextmanager

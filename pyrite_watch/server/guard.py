@@ -409,7 +409,9 @@ def _answer(refusal: RequestError) -> Response:
     headers = {"Cache-Control": "no-store"}
     if refusal.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    detail = {"code": refusal.code, "message": str(refusal), "hint": refusal.hint}
+    detail = {"code": refusal.code, "message": str(refusal)}
+    if refusal.hint:
+        detail["hint"] = refusal.hint
     return JSONResponse({"detail": detail}, status_code=refusal.status, headers=headers)
 
 

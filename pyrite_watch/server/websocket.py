@@ -53,11 +53,12 @@ class ConnectionManager:
         """The loop of the app whose events it tells."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sockets: dict[int, _Socket] = {}
+        self._streams: set[Subscriber] = set()
 
     @property
     def connection_count(self) -> int:
-        """How many sockets are connected."""
-        return len(self._sockets)
+        """How many sockets, and streams of Server-Sent Events, are connected."""
+        return len(self._sockets) + len(self._streams)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -74,9 +75,10 @@ class ConnectionManager:
             return
         if self._sockets and self._loop is not None and self._loop.is_running():
             raise RuntimeError("A ConnectionManager serves one event loop; make another one for this loop.")
-        for socket in self._sockets.values():
-            socket.subscriber.forget()
+        for subscriber in (*(socket.subscriber for socket in self._sockets.values()), *self._streams):
+            subscriber.forget()
         self._sockets.clear()
+        self._streams.clear()
         self.hub.enter_loop()
         self._loop = loop
 
@@ -109,8 +111,23 @@ class ConnectionManager:
         if self._sockets.get(id(socket.ws)) is socket:
             del self._sockets[id(socket.ws)]
 
+    def note_stream(self, subscriber: Subscriber) -> None:
+        """Count a reader that is told by other means than a socket."""
+        self._streams.add(subscriber)
+
+    def forget_stream(self, subscriber: Subscriber) -> None:
+        """Count it no longer; idempotent."""
+        self._streams.discard(subscriber)
+        subscriber.close()
+
+    def end_streams(self) -> None:
+        """End the streams: a server that stops waits for its answers, and these have no end."""
+        for subscriber in list(self._streams):
+            subscriber.end()
+
     async def close_all(self, code: int, reason: str = "") -> None:
         """Close every socket that is still there, and forget them all; soon, also if some are stalled."""
+        self.end_streams()
         sockets = list(self._sockets.values())
         for socket in sockets:
             self.disconnect(socket.ws)

@@ -814,6 +814,12 @@ def test_errors_say_what_to_do() -> None:
     }
 
 
+def test_where_there_is_nothing_to_do_there_is_no_hint() -> None:
+    """Bug: it was an empty one, which clients showed."""
+    detail = json.loads(ask(LOCAL, headers=[("Host", "a b")], host=False).body)["detail"]
+    assert detail == {"code": "HOST_NOT_ALLOWED", "message": "The Host header is malformed."}
+
+
 def test_the_lifespan_passes() -> None:
     """It is no request."""
     app = RecordingApp()

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from pyrite_watch import __version__
 from pyrite_watch.index.entries import iso_time
-from pyrite_watch.server.answers import NO_SUCH
+from pyrite_watch.server.answers import Described, answer, refusals
 from pyrite_watch.server.context import live_of, snapshot_for
-from pyrite_watch.service import POLL_S, StoppedError, sum_counts
+from pyrite_watch.server.refusals import JOB_NOT_FOUND, OF_HEALTH, OF_READS, OF_SYNC
+from pyrite_watch.server.shapes.admin import (
+    Health,
+    JobCompleted,
+    JobFailed,
+    JobUnfinished,
+    SyncDone,
+    SyncSubmitted,
+)
+from pyrite_watch.server.waiting import wait_for
+from pyrite_watch.service import sum_counts
 
 router = APIRouter(tags=["Server"])
 
 
-@router.get("/health")
-def get_health(request: Request) -> dict[str, Any]:
+@router.get(
+    "/health",
+    summary="Ask how it is",
+    responses=answer("It answers; `status` says whether it can also index", Health, headers={})
+    | refusals(*OF_HEALTH),
+)
+def get_health(request: Request) -> Described:
     """Whether it works, and how. Needs no token, so it names no knowledge base."""
     live = live_of(request)
     pipeline, metrics = live.pipeline, live.pipeline.metrics
@@ -50,32 +64,39 @@ def get_health(request: Request) -> dict[str, Any]:
     }
 
 
-@router.post("/api/index/sync", responses=NO_SUCH)
+@router.post(
+    "/api/index/sync",
+    summary="Compare with the disk",
+    responses=answer("What differed, or with `wait=false` a job", SyncDone, SyncSubmitted)
+    | refusals(*OF_SYNC),
+)
 async def sync_index(
     request: Request,
     response: Response,
     kb: Annotated[str | None, Query(description="Only this knowledge base")] = None,
     wait: Annotated[bool, Query(description="Answer when it is done")] = True,
-) -> dict[str, Any]:
-    """Compare the index with the disk now, and tell what differs."""
+) -> Described:
+    """Compare the index with the disk now, and tell what differs. It is seldom needed: changes are watched.
+
+    The answer comes when the difference is committed: a read after it sees it.
+    """
     live = live_of(request)
     if not wait:
         job = live.service.submit_sync(kb)
         await run_in_threadpool(_note_position, request, response)
         return {"job_id": job.job_id, "status": "submitted"}
-    # Awaited: forty that wait in threads would leave none to answer anything else.
-    future = asyncio.wrap_future(live.service.submit(kb))
-    while not (await asyncio.wait([future], timeout=POLL_S))[0]:
-        if not live.pipeline.is_open:
-            raise StoppedError
-    counts = sum_counts(future.result())
+    counts = sum_counts(await wait_for(live.pipeline, live.service.submit(kb)))
     await run_in_threadpool(_note_position, request, response)
     return {"synced": True, "added": counts.added, "updated": counts.updated, "removed": counts.removed}
 
 
-@router.get("/api/index/jobs/{job_id}", responses=NO_SUCH)
-def get_job(request: Request, response: Response, job_id: str) -> dict[str, Any]:
-    """How a sync that was not waited for goes."""
+@router.get(
+    "/api/index/jobs/{job_id}",
+    summary="Ask how a sync goes",
+    responses=answer("So far", JobCompleted, JobUnfinished, JobFailed) | refusals(*OF_READS, JOB_NOT_FOUND),
+)
+def get_job(request: Request, response: Response, job_id: str) -> Described:
+    """How a sync that was not waited for goes. The last hundred are remembered, until the server stops."""
     _note_position(request, response)
     return live_of(request).service.get_job(job_id)
 

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from pyrite_watch.errors import PositionLostError, PositionMalformedError
 from pyrite_watch.index import log
 from pyrite_watch.model.event import Offset, Position, parse_position
-from pyrite_watch.server.answers import LOST, NO_SUCH
+from pyrite_watch.server.answers import Described, answer, refusals
 from pyrite_watch.server.context import live_of, snapshot_for
+from pyrite_watch.server.refusals import KB_NOT_FOUND, OF_READS, POSITION_LOST, POSITION_MALFORMED
+from pyrite_watch.server.shapes.events import EventPage
 
 router = APIRouter(prefix="/api/events", tags=["Events"])
 
 
-@router.get("/log", responses=NO_SUCH | LOST)
+@router.get(
+    "/log",
+    summary="Read the event log",
+    responses=answer("A page of it", EventPage)
+    | refusals(*OF_READS, KB_NOT_FOUND, POSITION_MALFORMED, POSITION_LOST),
+)
 def get_log(
     request: Request,
     response: Response,
-    since: Annotated[str | None, Query(description="EPOCH:OFFSET; without it, from the beginning")] = None,
+    since: Annotated[
+        str | None,
+        Query(description="EPOCH:OFFSET, or `now`; without it, from the beginning", examples=["k3f9x2:1204"]),
+    ] = None,
     kb: Annotated[list[str] | None, Query(description="Only these knowledge bases")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> dict[str, Any]:
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many on a page")] = 100,
+) -> Described:
     """Events after a position, oldest first; `more` says that there are further ones.
 
-    `offset` is where to go on: the last event's, or the log's own where these are all.
+    `offset` is where to go on: the last event's, or the log's own where these are all. What comes after
+    that is told live by `/ws?since=EPOCH:OFFSET`, in the same shapes.
     """
     live = live_of(request)
     for name in kb or []:

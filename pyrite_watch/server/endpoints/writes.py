@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.models import Example
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, JsonValue
 
-from pyrite_watch.server.answers import ErrorAnswer, Responses
+from pyrite_watch.server.answers import ETAG, POSITION, Described, answer, refusals
 from pyrite_watch.server.context import live_of
-from pyrite_watch.service import POLL_S, StoppedError
+from pyrite_watch.server.refusals import OF_CHANGE, OF_CREATE, OF_DELETE
+from pyrite_watch.server.shapes.entries import Created, Deleted, Updated
+from pyrite_watch.server.waiting import wait_for
+from pyrite_watch.service import StoppedError
 from pyrite_watch.writer import EntryEdit, InvalidWriteError, NewEntry, Writer, Written
 
 
@@ -46,28 +49,6 @@ def _repeatable(fault: dict[str, Any]) -> dict[str, Any]:
     return fault
 
 
-_REFUSED: Responses = {
-    400: {"model": ErrorAnswer, "description": "INVALID_WRITE, PATH_OUTSIDE_KB: it cannot be so"},
-    403: {"model": ErrorAnswer, "description": "READ_ONLY, PERMISSION_DENIED"},
-    404: {"model": ErrorAnswer, "description": "KB_NOT_FOUND, NOT_FOUND"},
-    503: {
-        "model": ErrorAnswer,
-        "description": "KB_UNAVAILABLE, INDEX_BUSY: nothing was written; NOT_INDEXED_YET: it was",
-    },
-}
-CREATE_REFUSED: Responses = {
-    **_REFUSED,
-    409: {"model": ErrorAnswer, "description": "ALREADY_EXISTS: the id, or something at its path"},
-}
-CHANGE_REFUSED: Responses = {
-    **_REFUSED,
-    409: {"model": ErrorAnswer, "description": "UNPARSABLE: the file is no entry at the moment"},
-    412: {
-        "model": ErrorAnswer,
-        "description": "CONFLICT: the file is another; `revision` is the present one",
-    },
-}
-
 router = APIRouter(prefix="/api", tags=["Entries"], route_class=_WriteRoute)
 
 _ETAGS = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
@@ -76,7 +57,14 @@ _ETAGS = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 Name = Annotated[str, Field(max_length=1000)]
 Metadata = dict[Name, JsonValue]
 
-IfMatch = Annotated[str | None, Header(description='The revision that the change starts from: "REVISION"')]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        description='The revision that the change starts from: `"REVISION"`, as an `ETag` has it. '
+        "Without it, or with `*`, any will do.",
+        examples=['"91ab4c8d02e7f6a35b1c9d8e7f60a1b2"'],
+    ),
+]
 
 
 class CreateEntry(BaseModel):
@@ -112,9 +100,57 @@ class PatchEntry(BaseModel):
     value: JsonValue
 
 
-@router.post("/entries", responses=CREATE_REFUSED)
-async def create_entry(request: Request, response: Response, asked: CreateEntry) -> dict[str, Any]:
-    """Make a new entry; never replaces an id or a file that exists."""
+NEW_ENTRIES: dict[str, Example] = {
+    "The least": {"value": {"kb": "garden", "title": "Mulch"}},
+    "Everything": {
+        "value": {
+            "kb": "garden",
+            "title": "Mulch",
+            "entry_type": "note",
+            "body": "Straw keeps [[soil]] moist, and slugs happy.",
+            "tags": ["soil"],
+            "importance": 5,
+            "date": "2026-03-01",
+            "id": "mulch",
+            "metadata": {"status": "draft", "sources": ["almanac"]},
+        }
+    },
+}
+UPDATES: dict[str, Example] = {
+    "The text": {"value": {"kb": "garden", "body": "Straw, leaves, or wool."}},
+    "Front matter": {
+        "summary": "`metadata` adds and changes fields; those that it does not name stay",
+        "value": {
+            "kb": "garden",
+            "title": "Mulch and straw",
+            "tags": ["soil", "straw"],
+            "importance": 7,
+            "metadata": {"status": "final"},
+        },
+    },
+}
+PATCHES: dict[str, Example] = {
+    "A field": {"value": {"kb": "garden", "field": "status", "value": "final"}},
+    "The tags": {"value": {"kb": "garden", "field": "tags", "value": ["soil", "straw"]}},
+    "The text": {"value": {"kb": "garden", "field": "body", "value": "Straw, leaves, or wool."}},
+}
+
+
+@router.post(
+    "/entries",
+    summary="Create an entry",
+    responses=answer("It is on the disk and in the index", Created, headers=POSITION | ETAG)
+    | refusals(*OF_CREATE),
+)
+async def create_entry(
+    request: Request,
+    response: Response,
+    asked: Annotated[CreateEntry, Body(openapi_examples=NEW_ENTRIES)],
+) -> Described:
+    """Make a new entry's file; never replaces an id or a file that exists.
+
+    It goes to the folder that kb.yaml names for its type, else to the root, as `ID.md`.
+    """
     new = NewEntry(
         asked.title,
         asked.entry_type,
@@ -137,11 +173,23 @@ async def create_entry(request: Request, response: Response, asked: CreateEntry)
     }
 
 
-@router.put("/entries/{entry_id}", responses=CHANGE_REFUSED)
+@router.put(
+    "/entries/{entry_id}",
+    summary="Update an entry",
+    responses=answer("It is on the disk and in the index", Updated, headers=POSITION | ETAG)
+    | refusals(*OF_CHANGE),
+)
 async def update_entry(
-    request: Request, response: Response, entry_id: str, asked: UpdateEntry, if_match: IfMatch = None
-) -> dict[str, Any]:
-    """Change an entry; bytes that are not asked for stay as they are."""
+    request: Request,
+    response: Response,
+    entry_id: str,
+    asked: Annotated[UpdateEntry, Body(openapi_examples=UPDATES)],
+    if_match: IfMatch = None,
+) -> Described:
+    """Change an entry; bytes that are not asked for stay as they are: comments, order, quoting, line ends.
+
+    What is left out of the body of the call stays. A change that changes nothing writes nothing.
+    """
     given = asked.model_fields_set
     fields: dict[str, Any] = dict(asked.metadata or {})
     _refuse_id(fields, entry_id)
@@ -152,11 +200,23 @@ async def update_entry(
     return await _update(request, response, asked.kb, entry_id, EntryEdit(fields, asked.body), if_match)
 
 
-@router.patch("/entries/{entry_id}", responses=CHANGE_REFUSED)
+@router.patch(
+    "/entries/{entry_id}",
+    summary="Change one field",
+    responses=answer("It is on the disk and in the index", Updated, headers=POSITION | ETAG)
+    | refusals(*OF_CHANGE),
+)
 async def patch_entry(
-    request: Request, response: Response, entry_id: str, asked: PatchEntry, if_match: IfMatch = None
-) -> dict[str, Any]:
-    """Change one field; a string keeps the type of a number, boolean or date that was there."""
+    request: Request,
+    response: Response,
+    entry_id: str,
+    asked: Annotated[PatchEntry, Body(openapi_examples=PATCHES)],
+    if_match: IfMatch = None,
+) -> Described:
+    """Change one field; a string keeps the type of a number, boolean or date that was there.
+
+    A field that the front matter does not have is added to it. `id` is refused.
+    """
     if asked.field == "id":
         raise InvalidWriteError("An entry's id cannot be changed here.", "Edit the file.")
     if asked.field == "body":
@@ -168,15 +228,19 @@ async def patch_entry(
     return await _update(request, response, asked.kb, entry_id, edit, if_match)
 
 
-@router.delete("/entries/{entry_id}", responses=CHANGE_REFUSED)
+@router.delete(
+    "/entries/{entry_id}",
+    summary="Delete an entry",
+    responses=answer("Its file is gone", Deleted) | refusals(*OF_DELETE),
+)
 async def delete_entry(
     request: Request,
     response: Response,
     entry_id: str,
     kb: Annotated[str, Query(description="Its knowledge base")],
     if_match: IfMatch = None,
-) -> dict[str, Any]:
-    """Delete an entry's file."""
+) -> Described:
+    """Delete an entry's file. Links to it stay, and lead nowhere."""
     revisions = parse_if_match(if_match)
     written = await _write(request, response, kb, lambda writer: writer.delete(kb, entry_id, revisions))
     return {"deleted": True, "id": written.entry_id, "offset": written.offset}
@@ -217,19 +281,12 @@ def _refuse_id(fields: dict[str, Any], entry_id: str) -> None:
 
 
 async def _write(request: Request, response: Response, kb: str, work: Callable[[Writer], Written]) -> Written:
-    """Have it done in the writing thread, as `KBService` does, and note what it came to.
-
-    Awaited: forty writes that wait in threads would leave none to answer a read.
-    """
+    """Have it done in the writing thread, as `KBService` does, and note what it came to."""
     live = live_of(request)
     live.service.check_kb(kb)
     if not live.pipeline.is_open:
         raise StoppedError
-    future = asyncio.wrap_future(live.pipeline.write(work))
-    while not (await asyncio.wait([future], timeout=POLL_S))[0]:
-        if not live.pipeline.is_open:
-            raise StoppedError
-    written = future.result()
+    written = await wait_for(live.pipeline, live.pipeline.write(work))
     response.headers["Pyrite-Position"] = str(written.position)
     if written.revision is not None:
         response.headers["ETag"] = f'"{written.revision}"'
