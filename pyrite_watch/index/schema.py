@@ -11,6 +11,7 @@ Not guaranteed: durability of the last transactions in a power cut (WAL, `synchr
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,10 @@ CREATE TABLE event (
 """
 
 
+_TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
+_INDEX = re.compile(r"^CREATE (?:UNIQUE )?INDEX (\w+)", re.MULTILINE)
+
+
 def _create(connection: sqlite3.Connection) -> None:
     for statement in _statements(_TABLES_1):
         connection.execute(statement)
@@ -147,7 +152,48 @@ def _index_events(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX event_key ON event (kb_name, entry_id)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _merge_text_at_rest, _index_events)
+def _mend_first_tables(connection: sqlite3.Connection) -> None:
+    # The first states (up to commit 6a99eeb) had the number 1, too, but other tables: no `kb.untold`,
+    # another key of `problem`, bodies before the short columns. What they hold is brought over by name.
+    if "untold" not in _columns(connection, "kb"):
+        for statement in _statements(_TABLES_1):
+            table, index = _TABLE.search(statement), _INDEX.search(statement)
+            if table is not None and table[1] in ("kb", "entry", "problem"):
+                _rebuild(connection, table[1], statement)
+            elif index is not None:
+                connection.execute(f"DROP INDEX IF EXISTS {index[1]}")
+                connection.execute(statement)
+    # Before commit b0f5d3f `[[x]]` and `[[own:x]]` were two links.
+    connection.execute(
+        "DELETE FROM link WHERE EXISTS (SELECT 1 FROM link AS first WHERE first.source = link.source"
+        " AND first.kb_name = link.kb_name AND first.target = link.target AND first.position < link.position)"
+    )
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    return [row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+
+
+def _rebuild(connection: sqlite3.Connection, table: str, create: str) -> None:
+    """Give a table the columns that `create` says; its indexes go."""
+    connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    connection.execute(create)
+    old = _columns(connection, f"old_{table}")
+    names = [name for name in _columns(connection, table) if name in old]
+    # Some of the first rows may lack it; the later ones never do.
+    values = ["coalesce(created_at, updated_at)" if name == "created_at" else name for name in names]
+    connection.execute(
+        f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM old_{table}"
+    )
+    connection.execute(f"DROP TABLE old_{table}")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _create,
+    _merge_text_at_rest,
+    _index_events,
+    _mend_first_tables,
+)
 """`MIGRATIONS[n]` brings a state of schema n to n + 1, inside a transaction that is already open."""
 
 SCHEMA = len(MIGRATIONS)
