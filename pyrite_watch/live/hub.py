@@ -52,6 +52,7 @@ class Hub:
         self._ahead: set[Subscriber] = set()
         """Who has all, and knows events that are still to be told: a replay was quicker."""
         self._is_in_turn = False
+        self._turn_over: asyncio.Future[None] | None = None
 
     @property
     def start(self) -> int:
@@ -73,13 +74,18 @@ class Hub:
     def publish(self, frames: Iterable[Frame]) -> None:
         """Append frames, and tell those that keep up at once: the first of a turn, then the rest together."""
         start = self._log.start
-        self._log.append(frames)
+        self._log.append(frames, self._needed_from)
         if self._log.start != start:
             self._cut_off_slow()
         for subscriber in self._tasks:
             subscriber.wake()
         if not self._is_in_turn:
             self._tell()
+
+    def _needed_from(self) -> int:
+        """The first frame that is still to be told to somebody who has room for it."""
+        waiting = [subscriber.cursor for subscriber in self._ready if not subscriber.is_cut_off]
+        return min([self.told, *waiting] if self._current else [self.end, *waiting])
 
     def publish_events(self, events: Iterable[Event]) -> None:
         """Publish events of the log, in order, after their commit."""
@@ -130,6 +136,7 @@ class Hub:
     def enter_loop(self) -> None:
         """Forget what was to be done in a loop that has ended."""
         self._is_in_turn = False
+        self._turn_over = None
         self._ready.clear()
 
     def read(self, cursor: int, max_frames: int = 512) -> list[Frame]:
@@ -149,7 +156,11 @@ class Hub:
         One that has not by the time-out lags: it is not waited for again until it has caught up.
         One that is joining is not waited for.
         """
-        self._tell()
+        if self.told != self.end:
+            # What others publish in this turn is told together with it.
+            if self._turn_over is None:
+                self._turn_over = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._turn_over)
         waiting = {
             subscriber.delivered(self.end): subscriber
             for subscriber in self._subscribers
@@ -232,6 +243,9 @@ class Hub:
     def _end_turn(self) -> None:
         self._is_in_turn = False
         self._tell()
+        if self._turn_over is not None:
+            self._turn_over.set_result(None)
+            self._turn_over = None
         self._feed_ready()
 
     def _feed_ready(self) -> None:

@@ -7,12 +7,15 @@ them: a storm costs one write a reader and segment, not one an event.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pyrite_watch.live.frames import Frame
 
 MAX_SEGMENT_BYTES = 64 << 10
 """What is written to one reader at once, and so what it may hold here beside the kernel's buffer."""
+
+MAX_LATE = 4
+"""How many times its size the log may have while those who keep up are still to be told."""
 
 MAX_JOINED = 4
 """Joins that a segment keeps. Readers that keep up begin where it, or the last publish, began."""
@@ -54,7 +57,10 @@ class Segment:
 
 
 class SegmentLog:
-    """Segments, oldest first. What is over `max_bytes` goes from the start, but never the last segment."""
+    """Segments, oldest first. What is over `max_bytes` goes from the start, but never the last segment.
+
+    What is still to be told to who keeps up stays a little longer, as its being late is not theirs.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -73,8 +79,12 @@ class SegmentLog:
         """The number of the next frame."""
         return self._segments[-1].end
 
-    def append(self, frames: Iterable[Frame]) -> None:
-        """Add frames, and let go of the oldest segments."""
+    def append(self, frames: Iterable[Frame], needed_from: Callable[[], int]) -> None:
+        """Add frames, and let go of the oldest segments.
+
+        Args:
+            needed_from: Gives the first frame that somebody needs who keeps up. Asked where it matters.
+        """
         last = self._segments[-1]
         for frame in frames:
             if last.frames and last.size + frame.size > self._segment_bytes:
@@ -84,7 +94,12 @@ class SegmentLog:
             last.append(frame)
             self._bytes += frame.size
         gone = 0
-        while self._bytes > self.max_bytes and gone < len(self._segments) - 1:
+        needed = needed_from() if self.max_bytes < self._bytes <= MAX_LATE * self.max_bytes else self.end
+        while (
+            self._bytes > self.max_bytes
+            and gone < len(self._segments) - 1
+            and self._segments[gone].end <= needed
+        ):
             self._bytes -= self._segments[gone].size
             gone += 1
         del self._segments[:gone], self._firsts[:gone]

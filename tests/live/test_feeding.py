@@ -358,6 +358,51 @@ def test_who_stalls_for_too_long_is_cut_off_and_the_others_stay() -> None:
     asyncio.run(scenario())
 
 
+def test_one_storm_larger_than_the_log_cuts_off_nobody_who_keeps_up() -> None:
+    """That it is not told yet is not theirs; who does not keep up goes with the first half of it."""
+
+    async def scenario() -> None:
+        hub = Hub(max_log_bytes=20 * 1024)
+        frames = [numbered(number, 1000) for number in range(60)]
+        with connected(hub) as (subscriber, connection), connected(hub) as (slow, stalled):
+            stalled.buffer = b"x"
+            for one in (subscriber, slow):
+                hub.feed(one)
+            await turns()
+            hub.publish(frames)
+            hub.publish([numbered(60)])
+            came = b""
+            while len(came) < len(wire(*frames, numbered(60))):
+                came += b"".join(connection.received())
+                connection.drain()
+                await turns(1)
+            assert came == wire(*frames, numbered(60))
+            hub.publish([numbered(61)])
+            assert slow.is_cut_off
+            assert hub.end - hub.start < 30, "the log is as small as ever"
+
+    asyncio.run(scenario())
+
+
+def test_broadcasts_at_once_leave_together() -> None:
+    """A hundred that are awaited at the same time cost a tab two writes."""
+
+    async def scenario() -> None:
+        hub = Hub()
+        with connected(hub) as (subscriber, connection):
+            hub.feed(subscriber)
+            await turns()
+
+            async def broadcast(number: int) -> None:
+                hub.publish([numbered(number)])
+                await hub.wait_delivered(5)
+
+            await asyncio.gather(*map(broadcast, range(100)))
+            assert connection.received() == [numbered(0).wire, wire(*map(numbered, range(1, 100)))]
+
+    asyncio.run(scenario())
+
+
 def test_broadcasting_waits_for_who_keeps_up_and_not_for_who_does_not() -> None:
     """Handed over on return, also in the middle of a turn; a stalled one is waited for once."""
 

@@ -1,0 +1,1 @@
+"""Fan-out against the limit and the peers: `python tests/benchmarks/fanout/run.py`."""
