@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,8 @@ class Owner:
     pid: int
     url: str
     state_dir: Path | None
+    started: str = field(default="", compare=False)
+    """When it took the root, ISO 8601; empty where unknown."""
 
 
 def registry_dir(environ: Mapping[str, str]) -> Path:
@@ -51,6 +53,25 @@ def find_owner(root: Path, environ: Mapping[str, str]) -> Owner | None:
 def find_state_owner(state_dir: Path) -> Owner | None:
     """Find the process that uses a state folder now; its `root` is that folder."""
     return _find(_Place.of_state(state_dir))
+
+
+def list_owners(environ: Mapping[str, str]) -> list[Owner]:
+    """List every root that is watched now, by its path. Makes no file.
+
+    Left out: one whose process has not yet told which root it is.
+    """
+    try:
+        locks = sorted(registry_dir(environ).glob("*.lock"))
+    except OSError:
+        return []
+    found = []
+    for lock in locks:
+        root = _root_of(lock.with_suffix(".json"))
+        # Not `of_root`: the root may be a link by now, or may have a name that JSON cannot hold.
+        place = _Place(root, FileLock(lock), RootOwnedError) if root is not None else None
+        if place is not None and (owner := _find(place)) is not None:
+            found.append(owner)
+    return sorted(found, key=lambda owner: owner.root)
 
 
 class Ownership:
@@ -170,12 +191,13 @@ class _Place:
             about = None
         if not isinstance(about, dict) or about.get("pid") != pid:
             return Owner(self.root, pid, "", None)
-        url, state_dir = about.get("url"), about.get("state_dir")
+        url, state_dir, started = about.get("url"), about.get("state_dir"), about.get("started")
         return Owner(
             self.root,
             pid,
             url if isinstance(url, str) else "",
             Path(state_dir) if isinstance(state_dir, str) else None,
+            started if isinstance(started, str) else "",
         )
 
 
@@ -185,6 +207,14 @@ def _find(place: _Place) -> Owner | None:
     except OSError:
         return None  # a registry that cannot be read names nobody
     return place.read_owner() if held else None
+
+
+def _root_of(json_path: Path) -> Path | None:
+    try:
+        root = json.loads(json_path.read_bytes())["root"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return None
+    return Path(root) if isinstance(root, str) and os.path.isabs(root) else None
 
 
 def _write_atomic(path: Path, text: str) -> None:

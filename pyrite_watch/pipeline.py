@@ -20,16 +20,17 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from pyrite_watch.disk.leftovers import remove_leftovers
-from pyrite_watch.disk.watch import Watcher, WatchTrouble
+from pyrite_watch.disk.watch import WatchTrouble
 from pyrite_watch.index.reader import Reader
 from pyrite_watch.index.store import Store, SyncCounts
 from pyrite_watch.live.metrics import Metrics
 from pyrite_watch.model.event import Position
+from pyrite_watch.model.kb import KnowledgeBase
 from pyrite_watch.ownership import Ownership
 from pyrite_watch.reconciler import Listeners, Options, PassReport, Progress, Reconciler
 from pyrite_watch.settings import Settings
-from pyrite_watch.system import boot_id, boottime_s
-from pyrite_watch.watching import RootMap, choose_mode, start_watcher
+from pyrite_watch.system import boot_id
+from pyrite_watch.watching import Watching, WatchMode
 from pyrite_watch.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TICK_S = 1.0
-"""How often a suspended process notices that it was, and a root that is away is looked for."""
+"""How often a root that is away is looked for, and the timers are at the latest."""
 
 REST_S = 0.02
 """So long nothing must have come before the index's upkeep takes a step: a storm's next hints come sooner."""
@@ -45,17 +46,18 @@ REST_S = 0.02
 LOOK_S = 5.0
 """How often roots that are there are looked at, as a watcher tells little of its own root's end."""
 
-GAP_S = 2.0
-"""A wait that took this much longer than asked was a suspension: inotify's queue may have overflowed."""
-
-SWEEP_FACTOR = 250
-"""A sweep may cost 1/250 of the time: 0.4 % of a core."""
+SWEEP_FACTOR, POLL_FACTOR = 250, 10
+"""A sweep may cost 1/250 of the time, 0.4 % of a core; where it is all there is, a tenth."""
 
 SWEEP_S_PER_FILE = 10e-6
 """What a sweep of 100,000 files was measured to take: 1.0 s, with the Python of 2 cores."""
 
 RETRY_S = 0.5
 """When a pass failed (disk full, SQLite busy), it is tried again after this time."""
+
+BUSY_MS = 500
+"""How long one try waits for somebody who has the index locked: neither the inbox nor a stop may wait
+much longer."""
 
 _Message = Callable[[], None]
 
@@ -70,7 +72,6 @@ class Pipeline:
     def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.mode = choose_mode(settings.kbs, settings.poll_s)
         self.ready = threading.Event()
         self.listeners: list[Callable[[PassReport], None]] = []
         self.on_new_epoch: list[Callable[[Position], None]] = []
@@ -85,11 +86,14 @@ class Pipeline:
         self._ownership: Ownership | None = None
         self._store: Store | None = None
         self._reconciler: Reconciler | None = None
-        self._watcher: Watcher | None = None
-        self._roots = RootMap(())
+        self._watching = Watching(
+            settings.kbs, settings.poll_s, self.metrics, self._take_hints, self._take_trouble
+        )
         self._next_sweep_s = 0.0
         self._next_look_s = 0.0
-        self._rebuild_reason: str | None = None
+        self._next_try_s = 0.0
+        self._failed: Callable[[], object] | None = None
+        self._is_check = False
 
     # -- life --------------------------------------------------------------------------------
 
@@ -103,7 +107,10 @@ class Pipeline:
         settings = self.settings
         self._ownership = Ownership.take([kb.root for kb in settings.kbs], settings.state_dir, self._environ)
         try:
-            self._store = Store(settings.state_dir, [kb.name for kb in settings.kbs], boot_id())
+            self._store = Store(
+                settings.state_dir, [kb.name for kb in settings.kbs], boot_id(), settings.retention
+            )
+            self._store.connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             self._reconciler = Reconciler(
                 self._store,
                 settings.kbs,
@@ -155,6 +162,11 @@ class Pipeline:
         return self._store
 
     @property
+    def mode(self) -> WatchMode:
+        """How changes are found at the moment."""
+        return self._watching.mode
+
+    @property
     def progress(self) -> Progress:
         """How far the first index is."""
         assert self._reconciler is not None, "open() comes first"
@@ -202,7 +214,7 @@ class Pipeline:
     def _run(self) -> None:
         try:
             self._remove_leftovers()
-            self._rebuild(None)
+            self._watching.start(self._kbs_by_claim())
             self._until_done(self._first_pass)
             if not self._stopping.is_set():
                 self.ready.set()
@@ -216,8 +228,7 @@ class Pipeline:
             for callback_failure in self.on_failure:
                 callback_failure(error)
         finally:
-            if self._watcher is not None:
-                self._watcher.stop()
+            self._watching.stop()
             self._close_state()
 
     def _remove_leftovers(self) -> None:
@@ -244,29 +255,31 @@ class Pipeline:
         assert reconciler is not None
         due_s = reconciler.next_due_s()
         upkeep = self.store.upkeep
-        if due_s is None:
-            timeout_s = REST_S if upkeep.is_owed() else TICK_S
-        else:
-            timeout_s = min(TICK_S, max(0.0, due_s - time.monotonic()))
-        began_s = boottime_s()
-        messages = self._take_messages(timeout_s)
-        if boottime_s() - began_s > timeout_s + GAP_S:
-            self._rebuild_reason = "the process was suspended"
+        is_rest = due_s is None and upkeep.is_owed()
+        messages = self._take_messages(self._wait_s(due_s, REST_S if is_rest else TICK_S))
         for message in messages:
             message()
-        now_s = time.monotonic()
-        if now_s >= self._next_look_s or (not messages and reconciler.is_any_away()):
-            self._next_look_s = now_s + LOOK_S
-            self._until_done(reconciler.look_at_roots)
-        self._until_done(reconciler.run_due)
+        if self._failed is not None and not self._attempt(self._failed):
+            return
+        if time.monotonic() >= self._next_look_s or (not messages and reconciler.is_any_away()):
+            self._look_at_roots()
+        self._attempt(reconciler.run_due)
         if not messages and due_s is None:
-            self._until_done(upkeep.step if timeout_s == REST_S else upkeep.checkpoint)
-        if self._rebuild_reason is not None:
-            reason, self._rebuild_reason = self._rebuild_reason, None
-            self._rebuild(reason)
-            self._sweep()
+            self._attempt(upkeep.step if is_rest else upkeep.checkpoint)
+        self._note_mended()
+        rebuild_s = self._watching.next_due_s()
+        if rebuild_s is not None and rebuild_s <= time.monotonic():
+            self._watching.rebuild(self._kbs_by_claim())
+            self._sweep(is_check=False)
         elif time.monotonic() >= self._next_sweep_s:
-            self._sweep()
+            self._sweep(is_check=True)
+
+    def _wait_s(self, due_s: float | None, most_s: float) -> float:
+        """How long nothing but a message can be to do."""
+        now_s = time.monotonic()
+        times = [now_s + most_s, self._next_sweep_s]
+        times += [at_s for at_s in (due_s, self._watching.next_due_s()) if at_s is not None]
+        return max(0.0, min(times) - now_s, self._next_try_s - now_s)
 
     def _take_messages(self, timeout_s: float) -> list[_Message]:
         messages = []
@@ -278,52 +291,73 @@ class Pipeline:
             return messages
 
     def _until_done(self, work: Callable[[], object]) -> None:
-        """Do it until SQLite lets us: what is dirty stays dirty meanwhile."""
-        while not self._stopping.is_set():
-            try:
-                work()
-            except sqlite3.OperationalError as error:
-                self.metrics.index_retries += 1
-                self.metrics.last_index_error = str(error)
-                log.warning("The index cannot be written (%s). Trying again.", error)
-                self._stopping.wait(RETRY_S)
-            else:
-                self.metrics.last_index_error = None
-                return
+        """Do it until SQLite lets us."""
+        while not self._stopping.is_set() and not self._attempt(work):
+            self._stopping.wait(RETRY_S)
+        self._note_mended()
 
-    def _sweep(self) -> None:
+    def _attempt(self, work: Callable[[], object]) -> bool:
+        """Do it if SQLite lets us (disk full, busy); else it is tried again in a later turn.
+
+        What is dirty stays dirty meanwhile, and whoever asks for something is answered.
+        """
+        if time.monotonic() < self._next_try_s:
+            return False
+        try:
+            work()
+        except sqlite3.OperationalError as error:
+            self.metrics.index_retries += 1
+            if self.metrics.last_index_error != str(error):
+                log.warning("The index cannot be written (%s). Trying again until it can.", error)
+            self.metrics.last_index_error = str(error)
+            self._failed = work
+            self._next_try_s = time.monotonic() + RETRY_S
+            return False
+        if work == self._failed:
+            self._failed = None
+        return True
+
+    def _note_mended(self) -> None:
+        """Take the trouble with the index back when all that it held up is told."""
         assert self._reconciler is not None
+        is_through = self._failed is None and self._reconciler.next_due_s() is None
+        if is_through and self.metrics.last_index_error is not None:
+            log.warning("The index can be written again.")
+            self.metrics.last_index_error = None
+
+    def _look_at_roots(self) -> None:
+        assert self._reconciler is not None
+        if self._attempt(self._reconciler.look_at_roots):
+            self._next_look_s = time.monotonic() + LOOK_S
+
+    def _sweep(self, is_check: bool) -> None:
+        """Compare everything. What a check repairs, the watcher had not told."""
+        assert self._reconciler is not None
+        self._is_check = is_check
         started_s = time.perf_counter()
-        self._until_done(self._reconciler.sweep)
+        is_done = self._attempt(self._reconciler.sweep)
         duration_s = time.perf_counter() - started_s
+        if not is_done:
+            # What it had found is dirty, so that a later turn tells it; what it had not, it finds soon.
+            self._failed = self._reconciler.run_due
+            self._next_sweep_s = time.monotonic() + max(RETRY_S, POLL_FACTOR * duration_s)
+            return
         self.metrics.sweeps += 1
         self.metrics.last_sweep_at = time.time()
         self.metrics.last_sweep_s = duration_s
         self._plan_sweep(duration_s)
 
     def _plan_sweep(self, duration_s: float) -> None:
-        least_s = self.settings.sweep_min_s if self.mode.poll_s is None else self.mode.poll_s
-        factor = SWEEP_FACTOR if self.mode.poll_s is None else 10
-        self._next_sweep_s = time.monotonic() + max(least_s, factor * duration_s)
+        if self.mode.poll_s is None:
+            pause_s = max(self.settings.sweep_min_s, SWEEP_FACTOR * duration_s)
+        else:
+            pause_s = max(self.mode.poll_s, POLL_FACTOR * duration_s)
+        self._next_sweep_s = time.monotonic() + pause_s
 
-    def _rebuild(self, reason: str | None) -> None:
-        """Make the watcher anew; what it missed meanwhile is the following sweep's work."""
-        if self._watcher is not None:
-            self._watcher.stop()
-        if reason is not None:
-            self.metrics.watch_rebuilds += 1
-            self.metrics.last_rebuild_reason = reason
-            log.info("The watcher is made anew: %s.", reason)
-        self._roots = RootMap(self.settings.kbs)
-        before = self.mode
-        self._watcher, self.mode = start_watcher(
-            self.settings.kbs,
-            choose_mode(self.settings.kbs, self.settings.poll_s),
-            self._take_hints,
-            self._take_trouble,
-        )
-        if self.mode.why and self.mode.why != before.why:
-            log.warning("Sweeping every %g s: %s.", self.mode.poll_s, self.mode.why)
+    def _kbs_by_claim(self) -> list[KnowledgeBase]:
+        """The KBs, those first whose root is theirs: links may lead two of them to one folder."""
+        assert self._reconciler is not None
+        return [kb.kb for kb in sorted(self._reconciler.roots, key=lambda kb: not kb.available)]
 
     # -- from other threads into the inbox ---------------------------------------------------
 
@@ -332,19 +366,21 @@ class Pipeline:
 
     def _sort_hints(self, paths: Iterable[str]) -> None:
         assert self._reconciler is not None
-        hints = self._roots.sort(paths)
+        hints = self._watching.roots.sort(paths)
         for name, relative in hints.paths.items():
             self._reconciler.take_hints(name, relative)
         if hints.roots:
             # Not only where it is seen to be another: a new folder may have the old one's inode.
-            self._rebuild_reason = "a root was touched"
-            self._until_done(self._reconciler.look_at_roots)
+            self._watching.replace("a root was touched")
+            self._look_at_roots()
             for name in hints.roots:
                 self._reconciler.take_hints(name, [""])
 
     def _take_trouble(self, trouble: WatchTrouble) -> None:
         def message() -> None:
-            self._rebuild_reason = trouble.reason
+            self._watching.doubt(trouble.reason, trouble.is_dead)
+            if self.mode.poll_s is not None:  # for want of a watcher, from now on
+                self._next_sweep_s = min(self._next_sweep_s, time.monotonic() + self.mode.poll_s)
 
         self._inbox.put(message)
 
@@ -353,6 +389,11 @@ class Pipeline:
     def _tell_pass(self, report: PassReport) -> None:
         self.metrics.events += len(report.events)
         self.metrics.sweep_repairs += report.repairs
+        told = {change.key.kb_name for change in report.applied.changes} - self.mode.polled
+        if report.repairs and self._is_check and told:
+            # What a sweep of its own accord finds, the watcher has missed: a folder past the limit,
+            # or one whose making was lost. (mmap and other mounts are never told: a false alarm.)
+            self._watching.doubt("a sweep found what was not told")
         if report.lag_s is not None:
             self.metrics.last_lag_s = report.lag_s
         for listener in self.listeners:
@@ -363,7 +404,7 @@ class Pipeline:
             callback(position)
 
     def _tell_roots_changed(self) -> None:
-        self._rebuild_reason = "a root is another folder"
+        self._watching.replace("a root is another folder")
 
     def _close_state(self) -> None:
         for future in list(self._calls):

@@ -7,11 +7,12 @@ asks `next_due_s` and calls again.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pyrite_watch.disk.ignore import GITIGNORE_FILE, IGNORE_FILE
+from pyrite_watch.disk.ignore import GITIGNORE_FILE, IGNORE_FILE, IgnoreRules
 from pyrite_watch.disk.settle import DirtyPath, Settler
 from pyrite_watch.index import files
 from pyrite_watch.index.gather import MAX_BATCH_PATHS, Gatherer, KbGather
@@ -25,6 +26,9 @@ from pyrite_watch.roots import Roots, WatchedKb
 
 FIRST_INDEX_PATHS = 500
 """Files in one transaction of a first index: it needs no pairing, and 500 bodies are little memory."""
+
+RULES_RECHECK_S = 0.05
+"""How often a KB is compared while its `.pyriteignore` is being written, which takes moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +230,27 @@ class Reconciler:
 
     def _let_git_finish(self, by_kb: dict[str, list[DirtyPath]], now_s: float) -> None:
         for name in list(by_kb):
-            hold = self.roots[name].git_hold
+            kb = self.roots[name]
+            hold = kb.git_hold
             if hold.holds(now_s, time.time()):
+                held = [self._note_missing(kb, dirty, now_s) for dirty in by_kb.pop(name)]
                 due_s = hold.next_look_s(now_s)
-                for dirty in by_kb.pop(name):
-                    self.settler.put_back(dirty, due_s)
+            elif now_s < hold.missing_until_s:
+                # What git has taken away is told with what it has written: one batch.
+                held, due_s = by_kb.pop(name), hold.missing_until_s
+            else:
+                continue
+            for dirty in held:
+                self.settler.put_back(dirty, due_s)
+
+    def _note_missing(self, kb: WatchedKb, dirty: DirtyPath, now_s: float) -> DirtyPath:
+        """Let the time of a missing file run while it is held. Looks once for each hint."""
+        if dirty.due_s == kb.git_hold.look_s:
+            return dirty
+        if os.path.lexists(kb.kb.root / dirty.path):
+            return replace(dirty, missing_since_s=None)
+        kb.git_hold.missing_until_s = now_s + self.settler.settle_s
+        return replace(dirty, missing_since_s=now_s)
 
     def _run_batch(
         self,
@@ -256,10 +276,13 @@ class Reconciler:
                     gather = self._open_gather(self.roots[name])
                     gathers.append(gather)
                     rest.extend(gatherer.gather(gather, dirty))
+            gatherer.settle_unfinished(gathers)
             self._gather_explained(gatherer, gathers)
+            gatherer.settle_unfinished(gathers)
             gatherer.settle_missing(gathers)
             for gather in gathers:
                 gatherer.close(gather)
+            self.take_deferred(gatherer)
             self._believe(gathers, batch)
             return self._commit(batch, gathers, repairs=settler is not None)
         except BaseException:
@@ -267,6 +290,11 @@ class Reconciler:
                 for path in dirty:
                     self.settler.put_back(path)
             raise
+
+    def take_deferred(self, gatherer: Gatherer) -> None:
+        """Look again at what a pass has left out, with patience."""
+        for name, path, origin in gatherer.deferred:
+            self.settler.add(name, path, origin, self.clock())
 
     def _gather_explained(self, gatherer: Gatherer, gathers: list[KbGather]) -> None:
         """Bring in the missing files that need not wait longer, also of other KBs: a move is one batch."""
@@ -283,8 +311,15 @@ class Reconciler:
             gatherer.gather(open_gathers[name], explained)
 
     def _open_gather(self, kb: WatchedKb) -> KbGather:
-        rules = kb.read_rules(self.options.gitignore)
-        return KbGather(kb.name, kb.kb_id, kb.kb.root, rules, fresh=not kb.indexed)
+        return KbGather(kb.name, kb.kb_id, kb.kb.root, self.read_rules(kb), fresh=not kb.indexed)
+
+    def read_rules(self, kb: WatchedKb) -> IgnoreRules:
+        """Read what is hidden in a KB; where that is just being written, the KB is compared when it is done."""
+        now_s = self.clock()
+        rules = kb.read_rules(self.options.gitignore, now_s)
+        if rules.is_unfinished:
+            self.settler.put_back(DirtyPath(kb.name, "", "disk", now_s, now_s + RULES_RECHECK_S))
+        return rules
 
     def _believe(self, gathers: list[KbGather], batch: Batch) -> None:
         """Drop what was seen of a root that is gone by now, or is another directory."""
@@ -311,6 +346,8 @@ class Reconciler:
         made_by = set(origins.values())
         batch.origin = "disk" if "disk" in made_by else "api" if "api" in made_by else "sweep"
         batch.origin_of = origin_of
+        # A REST write that could not be committed at once is as quiet as ever.
+        batch.quiet = batch.quiet or made_by == {"api"}
         if not batch.has_content():
             return None
         applied = self.store.apply(batch)

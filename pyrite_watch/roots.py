@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyrite_watch.disk import git
 from pyrite_watch.disk.ignore import IgnoreRules, read_ignore_rules
-from pyrite_watch.disk.root import look_at_root
+from pyrite_watch.disk.root import RootLook, look_at_root
 from pyrite_watch.index.files import KbRow
 from pyrite_watch.index.store import Availability, Batch
 from pyrite_watch.model.entry import Problem
 from pyrite_watch.model.kb import KbName, KnowledgeBase
+
+RULES_WAIT_S = 0.4
+"""How long `.pyriteignore` may take to be written: as long as an entry."""
 
 
 @dataclass(slots=True)
@@ -36,19 +39,41 @@ class WatchedKb:
     """What the index says of the root. Until a look is committed it is noted again and again."""
     replaced: bool = False
     """The root is back, or is another directory: the difference is yet to be told."""
+    _rules: IgnoreRules | None = field(default=None, repr=False, compare=False)
+    _writing_since_s: float | None = None
+    all: Sequence[WatchedKb] = field(default=(), repr=False, compare=False)
+    """Every KB, this one too, as they were named: no two may have one folder."""
 
     @property
     def name(self) -> KbName:
         """The KB's name."""
         return self.kb.name
 
-    def read_rules(self, gitignore: bool) -> IgnoreRules:
-        """Read what is hidden now; the rules may be old a moment later, as any hint will tell."""
-        return read_ignore_rules(self.kb.root, nested=self.nested, gitignore=gitignore)
+    def read_rules(self, gitignore: bool, now_s: float) -> IgnoreRules:
+        """Read what is hidden now; the rules may be old a moment later, as any hint will tell.
+
+        While a program writes `.pyriteignore`, for `RULES_WAIT_S` at most, the last rules hold.
+        """
+        waited_s = 0.0 if self._writing_since_s is None else now_s - self._writing_since_s
+        rules = read_ignore_rules(
+            self.kb.root,
+            nested=self.nested,
+            gitignore=gitignore,
+            last=self._rules,
+            wait_for_writer=waited_s < RULES_WAIT_S,
+        )
+        if not rules.is_unfinished:
+            self._writing_since_s = None
+        elif self._writing_since_s is None:
+            self._writing_since_s = now_s
+        self._rules = rules
+        return rules
 
     def look(self, batch: Batch) -> bool:
         """Look at the root, note in the batch what is new about it, and tell whether it is there."""
-        look = look_at_root(self.kb.root, self.device, self.inode)
+        look = look_at_root(self.kb.root, self.device, self.inode, was_away=not self.available)
+        if (rival := self._holder(look)) is not None:
+            look = RootLook(None, None, f"it leads to the folder of the knowledge base '{rival.name}'")
         if look.missing is not None:
             self.available = False
         elif not self.available or (look.device, look.inode) != (self.device, self.inode):
@@ -58,6 +83,22 @@ class WatchedKb:
             self.git_hold = git.GitHold(self.kb.root)
         self._note(batch, look.missing)
         return self.available
+
+    def _holder(self, look: RootLook) -> WatchedKb | None:
+        """Find another KB that has this folder: links may be pointed at one. Who has it keeps it."""
+        if look.missing is not None:
+            return None
+        found = (look.device, look.inode)
+        place = next(place for place, kb in enumerate(self.all) if kb is self)
+        is_ours = self.available and found == (self.device, self.inode)
+        # Where both have it (links pointed at one while nothing ran), the one that was named first.
+        for rival in self.all[:place] if is_ours else self.all:
+            if rival is self or not rival.available or found != (rival.device, rival.inode):
+                continue
+            now = look_at_root(rival.kb.root, rival.device, rival.inode)
+            if (now.device, now.inode) == found:  # not only when it was looked at last
+                return rival
+        return None
 
     def _note(self, batch: Batch, missing: str | None) -> None:
         availability = Availability(self.available, self.device, self.inode)
@@ -79,6 +120,8 @@ class Roots:
             self._kbs[kb.name] = WatchedKb(
                 kb, row.kb_id, (), row.indexed, row.available, row.device, row.inode, hold, known
             )
+        for watched in self:
+            watched.all = tuple(self._kbs.values())
         self.find_nested()
 
     def __getitem__(self, name: str) -> WatchedKb:

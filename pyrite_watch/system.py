@@ -6,13 +6,16 @@ here answers with its plain way (`None`, `""`, a monotonic clock), and callers m
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import functools
 import os
 import re
 import signal
+import struct
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import platformdirs
@@ -91,16 +94,36 @@ def find_mount_type(path: str, mounts: Iterable[tuple[str, str]]) -> str:
     return found
 
 
+def find_mount_types(path: str, mounts: Iterable[tuple[str, str]]) -> list[str]:
+    """Give the types of all mounts whose files lie below `path`: the one that holds it comes first.
+
+    A mount that a later one on the same point hides is left out.
+    """
+    known = list(mounts)
+    visible = dict(known)
+    below = [kind for point, kind in visible.items() if point.startswith(path.rstrip("/") + "/")]
+    return [find_mount_type(path, known), *below]
+
+
 def filesystem_type(path: str | Path) -> str:
     """Say which kind of file system holds `path`, which need not exist; "" where unknown."""
+    return find_mount_type(os.path.realpath(path), _read_mounts())
+
+
+def polled_filesystem_below(path: str | Path) -> str | None:
+    """Say which kind of file system holds `path`, or is mounted below it, that must be polled."""
+    kinds = find_mount_types(os.path.realpath(path), _read_mounts())
+    return next((kind for kind in kinds if is_polled_filesystem(kind)), None)
+
+
+def _read_mounts() -> list[tuple[str, str]]:
     if sys.platform != "linux":
-        return ""
+        return []
     try:
         with open("/proc/self/mountinfo", "rb") as file:
-            mounts = parse_mountinfo(os.fsdecode(file.read()))
+            return parse_mountinfo(os.fsdecode(file.read()))
     except OSError:
-        return ""
-    return find_mount_type(os.path.realpath(path), mounts)
+        return []
 
 
 def is_network_filesystem(fs_type: str) -> bool:
@@ -116,6 +139,71 @@ def is_polled_filesystem(fs_type: str) -> bool:
     if is_network_filesystem(fs_type):
         return True
     return fs_type.startswith("fuse") and fs_type not in LOCAL_FUSE
+
+
+MAX_QUEUED_NOTIFICATIONS = 16_384
+"""What Linux has by default."""
+
+
+def max_queued_notifications() -> int:
+    """Say how many notifications the system keeps for who does not fetch them; more are lost."""
+    return _read_number("/proc/sys/fs/inotify/max_queued_events") or MAX_QUEUED_NOTIFICATIONS
+
+
+def watch_limits() -> dict[str, int]:
+    """Give the limits to what this user may watch, by their sysctl names; empty where unknown.
+
+    A user namespace (a container) has limits of its own beside the system's: the lower one counts.
+    """
+    limits = {}
+    for ours, namespaces in (
+        ("max_user_watches", "max_inotify_watches"),
+        ("max_user_instances", "max_inotify_instances"),
+    ):
+        found = {
+            f"fs.inotify.{ours}": _read_number(f"/proc/sys/fs/inotify/{ours}"),
+            f"user.{namespaces}": _read_number(f"/proc/sys/user/{namespaces}"),
+        }
+        known = {name: number for name, number in found.items() if number is not None}
+        if known:
+            lowest = min(known, key=known.__getitem__)
+            limits[lowest] = known[lowest]
+    return limits
+
+
+def _read_number(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+_STATX_BTIME = 0x800
+_AT_FDCWD = -100
+
+
+def birth_time_ns(path: str | Path) -> int | None:
+    """Say when a folder was made, which no rename changes; None where the file system does not tell.
+
+    An inode's number is used again at once, so that `rm -r kb; mkdir kb` often gives the same one.
+    """
+    if sys.platform != "linux":
+        born_s = getattr(os.stat(path), "st_birthtime", None)
+        return None if born_s is None else int(born_s * 1e9)
+    found = ctypes.create_string_buffer(256)
+    statx = _statx()
+    if statx is None or statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, found):
+        return None
+    if not struct.unpack_from("=I", found)[0] & _STATX_BTIME:
+        return None
+    seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+@functools.cache
+def _statx() -> Callable[..., int] | None:
+    # Python itself has it from 3.15 on; glibc before 2.28 has not.
+    return getattr(ctypes.CDLL(None), "statx", None)
 
 
 def open_no_follow_flags() -> int:

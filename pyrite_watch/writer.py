@@ -173,7 +173,7 @@ class Writer:
             if self._owner(kb, entry_id) is not None:
                 raise PathTakenError(path, f"there is an entry '{entry_id}'")
             check_path(path)
-            hidden = kb.read_rules(self._reconciler.options.gitignore).path_rule(path)
+            hidden = self._reconciler.read_rules(kb).path_rule(path)
             if hidden is not None:
                 raise InvalidWriteError(f"'{path}' would not be an entry: {hidden}.", "Choose another id.")
             try:
@@ -421,7 +421,7 @@ class Writer:
         self, kb: WatchedKb, path: str, data: bytes | None, state: FileState | None, origin: Origin
     ) -> Applied:
         reconciler, store = self._reconciler, self._reconciler.store
-        rules = kb.read_rules(reconciler.options.gitignore)
+        rules = reconciler.read_rules(kb)
         gather = KbGather(kb.name, kb.kb_id, kb.kb.root, rules, fresh=not kb.indexed)
         gather.indexed.update(files.load_records(store.connection, kb.kb_id, [path]))
         gather.disk[path] = None
@@ -430,7 +430,9 @@ class Writer:
             parsed = parse_entry(data, path)
             gather.disk[path] = FileOnDisk(path, files.signed_state(state), revision_of(data), parsed, True)
         # Who waits for an id that becomes free, and who owns one that is claimed.
-        Gatherer(store.connection, None, self._max_entry_bytes, reconciler.clock()).close(gather)
+        gatherer = Gatherer(store.connection, None, self._max_entry_bytes, reconciler.clock())
+        gatherer.close(gather)
+        reconciler.take_deferred(gatherer)
         return store.apply(Batch([plan_kb(gather.view())], origin=origin, quiet=origin == "api"))
 
     def _written(

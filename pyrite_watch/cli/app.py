@@ -10,12 +10,16 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyrite_watch import __version__
+from pyrite_watch.cli.options import Gitignore, Json, MaxEntryBytes, Paths, Server, StateDir, Token
 from pyrite_watch.errors import PyriteWatchError, UsageError
+
+if TYPE_CHECKING:
+    from pyrite_watch.model.event import Position
 
 app = typer.Typer(
     name="pyrite",
@@ -26,30 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-OUR_COMMANDS = ("watch", "sync")
-
-Paths = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[PATH]...",
-        help="A knowledge base, or a folder of some; NAME=PATH names it."
-        " Without PATH: those of Pyrite's config.yaml.",
-        show_default=False,
-    ),
-]
-StateDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--state-dir",
-        envvar="PYRITE_WATCH_STATE",
-        help="Where index and event log are kept.",
-        show_default="the user's state folder",
-    ),
-]
-Gitignore = Annotated[bool, typer.Option("--gitignore", help="Also skip what .gitignore files in it say.")]
-MaxEntryBytes = Annotated[
-    int, typer.Option("--max-entry-bytes", min=1, help="Larger files are problems, not entries.")
-]
+OUR_COMMANDS = ("watch", "sync", "tail", "status", "explain", "doctor")
 
 
 @contextlib.contextmanager
@@ -90,6 +71,14 @@ def watch(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print NDJSON, one object a line; logs go to stderr.")
     ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EPOCH:OFFSET",
+            help="With --json: print what happened after this position first.",
+            show_default=False,
+        ),
+    ] = None,
     no_serve: Annotated[bool, typer.Option("--no-serve", help="Watch, index, print; open no port.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse writes.")] = False,
     poll: Annotated[
@@ -127,6 +116,7 @@ def watch(
     with helpful_errors():
         if no_serve and open_page:
             raise UsageError("--open needs the page that --no-serve leaves out.", "Leave one of them out.")
+        position = _position(since, as_json)
         kbs, state = _named(paths, state_dir)
         chosen = resolve_token(token, token_file, os.environ)
         reading = resolve_token(read_token, None, {}) if read_token is not None else None
@@ -155,7 +145,7 @@ def watch(
         from pyrite_watch.cli.serve import Watch, set_up_logging
 
         set_up_logging()
-        Watch(settings, as_json=as_json, serve=not no_serve, open_page=open_page).run()
+        Watch(settings, as_json=as_json, serve=not no_serve, open_page=open_page, since=position).run()
 
 
 @app.command()
@@ -165,9 +155,7 @@ def sync(
     gitignore: Gitignore = False,
     max_entry_bytes: MaxEntryBytes = 16 * 2**20,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 if there are problems.")] = False,
-    token: Annotated[
-        str | None, typer.Option(envvar="PYRITE_TOKEN", help="The token of the process that watches.")
-    ] = None,
+    token: Token = None,
 ) -> None:
     """Compare the index with the disk once, and print what changed."""
     from pyrite_watch.cli.sync import sync_once
@@ -179,6 +167,107 @@ def sync(
         problems = sync_once(settings, token)
     if check and problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def tail(
+    url: Server = None,
+    since: Annotated[
+        str,
+        typer.Option(metavar="EPOCH:OFFSET|now", help="Print what happened after this position first."),
+    ] = "now",
+    kb: Annotated[
+        list[str] | None,
+        typer.Option("--kb", metavar="NAME", help="Only this knowledge base. Repeatable."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print NDJSON, as it is on the socket: one event a line.")
+    ] = False,
+    token: Token = None,
+) -> None:
+    """Follow a process that watches, and print what happens. Ctrl-C stops it."""
+    from pyrite_watch.cli.asking import choose_server
+    from pyrite_watch.cli.tail import Tail
+
+    with helpful_errors():
+        Tail(choose_server(url, "tail"), since, kb or (), token, as_json=as_json).run()
+
+
+@app.command()
+def status(url: Server = None, as_json: Json = False, token: Token = None) -> None:
+    """Show what is watched now, and how it goes. Exit code 3 where nothing is."""
+    from pyrite_watch.cli.status import show_status
+
+    with helpful_errors():
+        runs = show_status(url, token, as_json=as_json)
+    if not runs:
+        raise typer.Exit(3)
+
+
+@app.command()
+def explain(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or what was one.")],
+    state_dir: StateDir = None,
+    gitignore: Gitignore = False,
+    max_entry_bytes: MaxEntryBytes = 16 * 2**20,
+    as_json: Json = False,
+    token: Token = None,
+) -> None:
+    """Say whether a file is an entry, of which knowledge base, and why (not). It changes nothing."""
+    from pyrite_watch.cli.explain import explain_file
+
+    with helpful_errors():
+        is_there = explain_file(file, state_dir, gitignore, max_entry_bytes, token, as_json=as_json)
+    if not is_there:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="A knowledge base, or a folder of some. Without PATH: those that are watched now,"
+            " and those of Pyrite's config.yaml.",
+            show_default=False,
+        ),
+    ] = None,
+    state_dir: StateDir = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Show old state: of folders that are no more. --yes removes it.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check what a watch depends on, and say what to type. Exit code 1 if something is bad."""
+    from pyrite_watch.cli.doctor import show_health
+
+    with helpful_errors():
+        if yes and not prune:
+            raise UsageError("--yes is an answer to --prune.", "Type 'pyrite doctor --prune --yes'.")
+        is_bad = show_health(paths or [], state_dir, prune=prune, is_sure=yes, as_json=as_json)
+    if is_bad:
+        raise typer.Exit(1)
+
+
+def _position(since: str | None, as_json: bool) -> Position | None:
+    from pyrite_watch.model.event import parse_position
+
+    if since is None:
+        return None
+    if not as_json:
+        raise UsageError(
+            "--since is for programs: it goes with --json.",
+            "Add --json, or follow with 'pyrite tail --since EPOCH:OFFSET'.",
+        )
+    position = parse_position(since)
+    if position is None:
+        raise UsageError(
+            f"'{since}' is not a position.",
+            "A position is EPOCH:OFFSET, as the ready line and each event tell it.",
+        )
+    return position
 
 
 def _named(paths: list[str] | None, state_dir: Path | None):  # type: ignore[no-untyped-def]

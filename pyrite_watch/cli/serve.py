@@ -7,20 +7,23 @@ import contextlib
 import errno
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pyrite_watch.cli.output import JsonOutput, Output, PeopleOutput
+from pyrite_watch.cli.signals import signals
+from pyrite_watch.cli.states import note_state
 from pyrite_watch.errors import AddressError, PortInUseError, PyriteWatchError
+from pyrite_watch.index import log
+from pyrite_watch.model.event import Event, Position
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings
@@ -32,6 +35,9 @@ GRACE_S = 2
 """How long a stop waits for connections; with the rest of the stop it stays below 3 s."""
 
 PORTS_TO_TRY = 50
+
+REPLAY_PAGE = 500
+"""Events in one read transaction of `--since`."""
 
 BAR_AFTER_S = 0.3
 BAR_STEP_S = 0.1
@@ -93,9 +99,18 @@ def url_of(listener: socket.socket, settings: Settings) -> str:
 class Watch:
     """One run of `pyrite watch`."""
 
-    def __init__(self, settings: Settings, *, as_json: bool, serve: bool, open_page: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        as_json: bool,
+        serve: bool,
+        open_page: bool,
+        since: Position | None = None,
+    ) -> None:
         self._settings = settings
         self._as_json = as_json
+        self._since = since
         self._serve = serve
         self._open_page = open_page
         self._began_s = time.perf_counter()
@@ -117,6 +132,7 @@ class Watch:
         pipeline = Pipeline(self._settings)
         pipeline.open()
         try:
+            note_state(self._settings.state_dir, self._settings.kbs)
             tabs: Callable[[], int] | None = None
             app = None
             if listener is not None:
@@ -126,7 +142,7 @@ class Watch:
                 app = app_of(pipeline)
                 live = app.state.pyrite_watch
                 tabs = lambda: live.manager.connection_count  # noqa: E731
-            output: Output = JsonOutput(sys.stdout) if self._as_json else PeopleOutput(tabs)
+            output = self._make_output(pipeline, tabs)
             pipeline.listeners.append(output.told)
             url = None if listener is None else url_of(listener, self._settings)
             if url is not None:
@@ -135,12 +151,25 @@ class Watch:
                 asyncio.run(self._serve_app(app, listener, pipeline, output, url))
             else:
                 self._watch_only(pipeline, output)
-            position = pipeline.last_position
         finally:
             pipeline.stop()
         if pipeline.failure is not None:
             raise FailedError(f"The watch went down: {pipeline.failure}") from pipeline.failure
-        output.stopped(position)
+        output.stopped(pipeline.last_position)
+
+    def _make_output(self, pipeline: Pipeline, tabs: Callable[[], int] | None) -> Output:
+        if not self._as_json:
+            return PeopleOutput(tabs)
+
+        def load_events(since: Position, now: Position) -> Iterator[Sequence[Event]]:
+            after = since.offset
+            while after < now.offset:
+                with pipeline.reader.snapshot() as snapshot:
+                    events = log.load_events(snapshot.connection, after, now.offset, REPLAY_PAGE)
+                yield events
+                after = events[-1].offset if len(events) == REPLAY_PAGE else now.offset
+
+        return JsonOutput(sys.stdout, since=self._since, load_events=load_events)
 
     async def _serve_app(
         self,
@@ -163,8 +192,12 @@ class Watch:
                 while not await self.on_tick(0) and not await _is_set_within(stopping, 1.0):
                     continue
 
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                app.state.pyrite_watch.manager.end_streams()
+                await super().shutdown(sockets)
+
             @contextlib.contextmanager
-            def capture_signals(self) -> Iterator[None]:
+            def capturesignals(self) -> Iterator[None]:
                 # uvicorn raises the signal again after its shutdown, which would spoil exit 0.
                 yield
 
@@ -196,7 +229,7 @@ class Watch:
 
         pipeline.on_ready.append(note_ready)
         pipeline.on_failure.append(lambda error: stop())
-        with _signals(stop):
+        with signals(stop):
             announcing = loop.create_task(self._announce(ready, pipeline, output, url))
             bar = loop.create_task(self._show_progress(ready, pipeline))
             try:
@@ -237,7 +270,7 @@ class Watch:
         ended = threading.Event()
         pipeline.on_ready.append(lambda: self._say_ready(pipeline, output, None))
         pipeline.on_failure.append(lambda error: ended.set())
-        with _signals(ended.set):
+        with signals(ended.set):
             pipeline.start()
             # In slices: a lock that is waited for without end keeps signals out on Windows.
             while not ended.wait(3600 if os.name == "posix" else 0.2):
@@ -256,27 +289,6 @@ def _bar(console: Console) -> Progress:
     return Progress(
         TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), console=console, transient=True
     )
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a clean stop, a second SIGINT into exit 130."""
-    interrupts = 0
-
-    def handle(number: int, _: object) -> None:
-        nonlocal interrupts
-        interrupts += number == signal.SIGINT
-        if interrupts > 1:
-            # The state may be left at any point; the next start finds it as a kill leaves it.
-            os._exit(130)
-        stop()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def set_up_logging() -> None:

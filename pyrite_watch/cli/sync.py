@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import urllib.error
 import urllib.parse
-import urllib.request
 from typing import Any
 
-from pyrite_watch.cli.output import describe_problem
+from pyrite_watch.cli.asking import NoAnswerError, ask
+from pyrite_watch.cli.lines import describe_problem, plural
+from pyrite_watch.cli.pipes import quiet_pipe
+from pyrite_watch.cli.states import note_state
 from pyrite_watch.errors import PyriteWatchError, RootOwnedError
 from pyrite_watch.index import queries
 from pyrite_watch.index.store import SyncCounts
@@ -61,6 +61,7 @@ def _compare(settings: Settings, names: set[str]) -> int:
     )
     pipeline.open()
     try:
+        note_state(settings.state_dir, kbs)
         counts = pipeline.sync_once()
         with pipeline.reader.snapshot() as snapshot:
             facts = queries.load_kb_facts(snapshot.connection)
@@ -90,27 +91,20 @@ def _ask(owner: Owner, root: str, token: str | None) -> int:
 
 
 def _request(owner: Owner, method: str, path: str, token: str | None) -> Any:
-    request = urllib.request.Request(owner.url + path, method=method)
-    if token:
-        request.add_header("Authorization", f"Bearer {token}")
-    # The environment's proxy is for the world outside; this is a process of the same machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=TIMEOUT_S) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        hint = "Give its token: --token, or PYRITE_TOKEN." if error.code == 401 else ""
-        raise OwnerError(owner, f"refused ({error.code})", hint) from error
-    except (OSError, ValueError) as error:
-        raise OwnerError(owner, f"did not answer ({error})", "Is it stopped? Try again.") from error
+        return ask(owner.url, path, token, method, TIMEOUT_S).body
+    except NoAnswerError as error:
+        raise OwnerError(owner, error.why, error.hint) from error
 
 
 def _print(name: str, counts: SyncCounts, entries: int) -> None:
     changed = f"{counts.added:,} added, {counts.updated:,} updated, {counts.removed:,} removed"
-    print(f"{name}: {changed} ({entries:,} {'entry' if entries == 1 else 'entries'})")
+    with quiet_pipe():
+        print(f"{name}: {changed} ({plural(entries, 'entry')})")
 
 
 def _print_problems(problems: list[dict[str, Any]]) -> None:
-    for found in problems:
-        problem = Problem(found["path"], found["kind"], found["message"], found.get("line"))
-        print(f"  problem  {found['kb_name']}  {describe_problem(problem)}")
+    with quiet_pipe():
+        for found in problems:
+            problem = Problem(found["path"], found["kind"], found["message"], found.get("line"))
+            print(f"  problem  {found['kb_name']}  {describe_problem(problem)}")

@@ -50,9 +50,13 @@ def _linked_git_dir(marker: Path) -> Path | None:
 
 @dataclass(slots=True)
 class GitHold:
-    """Whether the changes of one KB are held. One thread uses it; times in seconds, monotonic."""
+    """Whether the changes of one KB are held. One thread uses it; times in seconds, monotonic.
+
+    Until `missing_until_s` a file that was seen to be missing meanwhile may still come back.
+    """
 
     root: Path
+    missing_until_s: float = float("-inf")
     _git_dir: Path | None = None
     _lock_inode: int | None = None
     _first_seen_s: float = 0.0
@@ -72,6 +76,11 @@ class GitHold:
             self._held_since_s = now_s
         # Whatever git does without an end, nobody is kept waiting for longer than one lock may.
         return now_s - self._held_since_s < LOCK_MAX_S
+
+    @property
+    def look_s(self) -> float:
+        """When was, or will be, the look that was planned last."""
+        return self._next_look_s
 
     def next_look_s(self, now_s: float) -> float:
         """When to ask again: one time for all that is held, so that it is let go together."""

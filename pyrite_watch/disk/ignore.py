@@ -21,6 +21,7 @@ from pathlib import Path
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from pyrite_watch.model.entry import Problem
+from pyrite_watch.system import is_open_for_writing
 
 IGNORE_FILE = ".pyriteignore"
 GITIGNORE_FILE = ".gitignore"
@@ -79,12 +80,21 @@ class IgnoreRules:
     `problems` grows as `.gitignore` files in sub-folders are met. Not for use from several threads at once.
     """
 
-    def __init__(self, root: Path, nested: Collection[str], gitignore: bool) -> None:
+    def __init__(
+        self,
+        root: Path,
+        nested: Collection[str],
+        gitignore: bool,
+        last: IgnoreRules | None = None,
+        wait_for_writer: bool = False,
+    ) -> None:
         self.problems: list[Problem] = []
+        self.is_unfinished = False
+        """A program is writing `.pyriteignore`: its last rules still hold."""
         self._root = root
         self._nested = frozenset(path.removeprefix("./").rstrip("/") for path in nested)
         self._gitignore = gitignore
-        self._own = self._read(IGNORE_FILE)
+        self._own = self._read_own(last, wait_for_writer)
         # Of each folder met: the .gitignore files that speak for what is in it, the deepest first, each with
         # the length of its folder's prefix.
         self._chains: dict[str, tuple[tuple[int, _PatternFile], ...]] = {}
@@ -162,25 +172,35 @@ class IgnoreRules:
             chain = known
         return chain
 
+    def _read_own(self, last: IgnoreRules | None, wait_for_writer: bool) -> _PatternFile | None:
+        """Read `.pyriteignore`; one that cannot be read, as any file, leaves its last version standing.
+
+        Else what it hides would be shown, and told, until somebody mends it.
+        """
+        try:
+            data, is_writing = _read_data(self._root / IGNORE_FILE)
+        except _UnusableError as error:
+            outcome = "nothing is ignored by it" if last is None else "what it said before still holds"
+            self._report(IGNORE_FILE, f"not read, so {outcome}: {error}")
+            return None if last is None else last._own
+        if is_writing and wait_for_writer and last is not None:
+            self.is_unfinished = True
+            return last._own
+        return None if data is None else self._patterns_of(IGNORE_FILE, data)
+
     def _read(self, name: str) -> _PatternFile | None:
         try:
-            data = _read_regular(self._root / name)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                return None
-            reason = "a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
-            self._report(name, f"not read, so nothing is ignored by it: {reason}")
-            return None
-        except ValueError as error:
+            data, _ = _read_data(self._root / name)
+        except _UnusableError as error:
             self._report(name, f"not read, so nothing is ignored by it: {error}")
             return None
+        return None if data is None else self._patterns_of(name, data)
+
+    def _patterns_of(self, name: str, data: bytes) -> _PatternFile | None:
         patterns = self._parse(name, data)
         return _PatternFile(name, patterns) if patterns else None
 
     def _parse(self, name: str, data: bytes) -> list[_Pattern]:
-        if b"\0" in data:
-            self._report(name, "not read, so nothing is ignored by it: not a text file, or not UTF-8")
-            return []
         patterns = []
         for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
             # A name that is not UTF-8 has the same surrogates, so such a line works; it may be a slip though.
@@ -200,15 +220,24 @@ class IgnoreRules:
         self.problems.append(Problem(path, "ignore_file", message, line))
 
 
-def read_ignore_rules(root: Path, *, nested: Collection[str] = (), gitignore: bool = False) -> IgnoreRules:
+def read_ignore_rules(
+    root: Path,
+    *,
+    nested: Collection[str] = (),
+    gitignore: bool = False,
+    last: IgnoreRules | None = None,
+    wait_for_writer: bool = False,
+) -> IgnoreRules:
     """Read a KB's `.pyriteignore`. Never raises: what is wrong with it is in `problems`.
 
     Args:
         root: The KB's folder.
         nested: Folders below it, relative, that are other named KBs.
         gitignore: Also follow the `.gitignore` files in and below `root`, read as their folders are met.
+        last: What was read before: holds on where `.pyriteignore` cannot be read.
+        wait_for_writer: `last` holds on also while a program is writing it (`is_unfinished`).
     """
-    return IgnoreRules(root, nested, gitignore)
+    return IgnoreRules(root, nested, gitignore, last, wait_for_writer)
 
 
 def _parse_pattern(line: str, number: int) -> _Pattern | None:
@@ -261,19 +290,39 @@ def _slashes(path: str) -> list[int]:
     return [at for at, char in enumerate(path) if char == "/"]
 
 
-def _read_regular(path: Path) -> bytes:
-    """Read a small regular file; never blocks on a FIFO, never follows a link (nor does Git)."""
+class _UnusableError(Exception):
+    """There is an ignore file, and it cannot be read."""
+
+
+def _read_data(path: Path) -> tuple[bytes | None, bool]:
+    """Read an ignore file, None where there is none; and whether a program is writing it.
+
+    Never blocks on a FIFO, never follows a link (nor does Git).
+
+    Raises:
+        _UnusableError: It cannot be read, or is not a small text file.
+    """
     flags = os.O_RDONLY
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
-    descriptor = os.open(path, flags)
     try:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise ValueError("not a regular file")
-        if info.st_size > MAX_IGNORE_BYTES:
-            raise ValueError(f"over {MAX_IGNORE_BYTES >> 20} MiB")
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_IGNORE_BYTES)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(path, flags)
+        try:
+            info = os.fstat(descriptor)
+            if not stat.S_ISREG(info.st_mode):
+                raise _UnusableError("not a regular file")
+            if info.st_size > MAX_IGNORE_BYTES:
+                raise _UnusableError(f"over {MAX_IGNORE_BYTES >> 20} MiB")
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(MAX_IGNORE_BYTES)
+            is_writing = is_open_for_writing(descriptor) is True
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return None, False
+        reason = "a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        raise _UnusableError(reason) from error
+    if b"\0" in data:
+        raise _UnusableError("not a text file, or not UTF-8")
+    return data, is_writing

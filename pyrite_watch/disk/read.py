@@ -134,17 +134,22 @@ def _read(root: Path, path: str, folder: int, max_bytes: int) -> RawFile | Folde
             read_ns = time.time_ns()
             # Asked after the reading: who opens it later has not changed what was read.
             writing = is_open_for_writing(descriptor) is True
-            after = file_state(os.fstat(descriptor))
+            closing = os.fstat(descriptor)
         finally:
             os.close(descriptor)
+        after = file_state(closing)
         if len(data) > max_bytes:
             return Unreadable(after, _too_big(path, len(data), max_bytes))
-        read = RawFile(after, data, _is_racy(after, read_ns), writing)
-        if after == state and len(data) == state.size:
+        # Who has it open may also have it mapped, and a page that is dirty already takes more bytes without
+        # a new time: its state can't tell, until it is closed.
+        read = RawFile(after, data, writing or _is_racy(after, read_ns), writing)
+        # Race: deleted after it was opened here, and so perhaps never finished: whoever closed it after that
+        # is not found by the lease. What has no name any more is not what the path holds.
+        if after == state and len(data) == state.size and closing.st_nlink:
             return read
     if read is None:
         return Unreadable(None, Problem(path, "not_a_file", "it is not a regular file"))
-    # It is being written faster than it can be read: what was read is told as unfinished.
+    # It is being written, or replaced, faster than it can be read: what was read is told as unfinished.
     return replace(read, racy=True, open_for_writing=True)
 
 

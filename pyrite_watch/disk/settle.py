@@ -88,20 +88,26 @@ class Settler:
         return len(self._dirty)
 
     def add(self, kb_name: KbName, path: str, origin: Origin, now_s: float) -> None:
-        """Take a hint. A path that waits already is looked at again at once; `disk` outranks `sweep`."""
+        """Take a hint. A path that waits already is looked at again at once; `disk` outranks `sweep`.
+
+        A missing file that is named anew was there in between, perhaps, so its time begins anew, for at most
+        `MISSING_MAX_S`: one that is deleted and made again all the time may be missing at every look.
+        """
         key = (kb_name, path)
         known = self._dirty.get(key)
         if known is None:
             self._dirty[key] = DirtyPath(kb_name, path, origin, now_s, now_s)
         else:
             hint = DirtyPath(kb_name, path, origin, now_s, now_s)
-            self._dirty[key] = replace(merge(known, hint), due_s=now_s)
+            since_s = known.missing_since_s if now_s >= known.since_s + MISSING_MAX_S else None
+            self._dirty[key] = replace(merge(known, hint), due_s=now_s, missing_since_s=since_s)
             self._held.discard(key)
 
     def look_again(self, kb_name: KbName, folder: str, now_s: float, delays_s: tuple[float, ...]) -> None:
         """Order later looks at a folder: what is made right after it is not always notified."""
         self._looks.extend(
-            DirtyPath(kb_name, folder, "disk", now_s, now_s + delay_s, is_folder_look=True)
+            # Since then: what is found in the middle of its writing has all its time.
+            DirtyPath(kb_name, folder, "disk", now_s + delay_s, now_s + delay_s, is_folder_look=True)
             for delay_s in delays_s
         )
 
@@ -179,6 +185,10 @@ class Settler:
         `changed_ago_s` is the age of its last change: one that was left like this long ago is not
         being written.
         """
+        if dirty.missing_revisions or dirty.missing_since_s is not None:
+            # It was gone, so what is written now has just been begun. If it goes once more, it has all its
+            # time once more to come back.
+            dirty = replace(dirty, since_s=now_s, missing_since_s=None, missing_revisions=frozenset())
         deadline = min(dirty.since_s + self.incomplete_s, now_s + max(0.0, self.incomplete_s - changed_ago_s))
         if now_s >= deadline:
             return False

@@ -3,14 +3,17 @@
 What they say is only a hint that a path may differ. What they do not say (watchfiles 1.3.0):
     A queue overflow is silent, and so is everything while the process is suspended.
     A file made right after its folder may never be named.
+    A new folder past the system's limit is deaf, without a word.
     A name that is not UTF-8 ends the watcher; a folder that may not be read ends its start.
 So every doubt ends in `on_trouble`: its owner rebuilds the watcher, then sweeps.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +21,9 @@ from pathlib import Path
 
 # Not `watchfiles.watch`: that generator begins to watch at its first step, which then blocks, so
 # nobody could tell when the watch is up.
-from watchfiles._rust_notify import RustNotify
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
+
+from pyrite_watch.system import boottime_s, max_queued_notifications
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +34,14 @@ PARENT_STEP_MS = 250
 """The parents only tell of a root that comes or goes; nobody waits for that."""
 
 DEBOUNCE_MS = 50
-HUGE_BATCH = 5_000
-"""inotify's queue holds 16,384 events by default and overflows silently: a third of that is a
-reason to look at everything."""
+
+HUGE_BATCH = max_queued_notifications() // 8
+"""So many paths at once may be all that is left of a queue that overflowed, silently: a new file alone
+is four notifications (made, opened, written, closed), more where it is written in pieces or renamed."""
+
+GAP_S = 2.0
+"""A step of the parents' watcher that took this much longer was a suspension (or a debugger, or swap):
+nobody fetched the notifications meanwhile, and the queue may have overflowed."""
 
 
 class _Flag:
@@ -54,7 +64,25 @@ class WatchTrouble:
 
     reason: str
     is_dead: bool
-    is_limit: bool = False
+
+
+class _Heartbeat:
+    """The parents' stop event: asked each 250 ms, whatever else the process does, so it notices a gap.
+
+    On the boot clock, as Python's monotonic one stands still while the machine is suspended.
+    """
+
+    def __init__(self, flag: _Flag, on_trouble: Callable[[WatchTrouble], None]) -> None:
+        self._flag = flag
+        self._on_trouble = on_trouble
+        self._last_s = boottime_s()
+
+    def is_set(self) -> bool:
+        now_s = boottime_s()
+        gap_s, self._last_s = now_s - self._last_s, now_s
+        if gap_s > GAP_S and not self._flag.is_set():
+            self._on_trouble(WatchTrouble(f"nothing ran for {gap_s:.0f} s", is_dead=False))
+        return self._flag.is_set()
 
 
 class Watcher:
@@ -67,7 +95,8 @@ class Watcher:
         on_trouble: Called from a thread of the watcher.
 
     Raises:
-        OSError: The roots cannot be watched (limit reached: ENOSPC or EMFILE).
+        OSError: The roots cannot be watched. Past a limit its errno is ENOSPC (folders) or EMFILE
+            (watchers, or open files); where a root is gone it is a FileNotFoundError.
     """
 
     def __init__(
@@ -88,11 +117,7 @@ class Watcher:
                 ("parents", parents, PARENT_STEP_MS, False),
             ):
                 if paths:
-                    # Polling is never forced, and permission errors are never ignored: the first
-                    # misses the second save within a second, the second swallows every error.
-                    notify = RustNotify(
-                        [os.fspath(path) for path in paths], False, False, 0, recursive, False
-                    )
+                    notify = _open_notify(paths, recursive)
                     self._open.append(notify)
                     thread = threading.Thread(
                         target=self._listen, args=(notify, step_ms), name=f"watch-{name}", daemon=True
@@ -117,10 +142,11 @@ class Watcher:
         self._open.clear()
 
     def _listen(self, notify: RustNotify, step_ms: int) -> None:
+        flag = self._flag if step_ms == STEP_MS else _Heartbeat(self._flag, self._on_trouble)
         while True:
             try:
                 # A time-out of 0 means none: the time-out's path drops events.
-                changes = notify.watch(max(DEBOUNCE_MS, step_ms), step_ms, 0, self._flag)
+                changes = notify.watch(max(DEBOUNCE_MS, step_ms), step_ms, 0, flag)
             except Exception as error:
                 if not self._flag.is_set():
                     log.debug("the watcher ended", exc_info=True)
@@ -133,3 +159,37 @@ class Watcher:
             self._on_hints({path for _, path in changes})
             if len(changes) >= HUGE_BATCH:
                 self._on_trouble(WatchTrouble(f"{len(changes):,} notifications at once", is_dead=False))
+
+
+def can_watch(roots: Sequence[Path]) -> list[bool]:
+    """Try which of these roots can be watched, all at the same time; nothing stays open."""
+    held: list[RustNotify] = []
+    found = []
+    try:
+        for root in roots:
+            try:
+                held.append(_open_notify([root], True))
+            except OSError:
+                found.append(False)
+            else:
+                found.append(True)
+    finally:
+        for notify in held:
+            notify.close()
+    return found
+
+
+def _open_notify(paths: Sequence[Path], recursive: bool) -> RustNotify:
+    # Polling is never forced, and permission errors are never ignored: the first misses the second
+    # save within a second, the second swallows every error.
+    try:
+        return RustNotify([os.fspath(path) for path in paths], False, False, 0, recursive, False)
+    except (OSError, WatchfilesRustInternalError) as error:
+        if isinstance(error, FileNotFoundError) or getattr(error, "errno", None):
+            raise
+        # Mostly without an errno; the second is what no free inotify instance gives (watchfiles 1.3.0).
+        told = str(error)
+        if "MaxFilesWatch" in told or "watch limit reached" in told:
+            raise OSError(errno.ENOSPC, told) from error
+        number = re.search(r"\(os error (\d+)\)", told)
+        raise OSError(int(number[1]) if number else errno.EIO, told) from error

@@ -51,6 +51,8 @@ class KbGather:
     missing: dict[str, DirtyPath] = field(default_factory=dict)
     scan_problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
+    unfinished: dict[str, tuple[DirtyPath, FileOnDisk, bool]] = field(default_factory=dict)
+    """Files that may wait for their end, and whether they are open: decided when all that went is known."""
     with_problem: frozenset[str] | None = None
     """The paths of files with a problem, loaded when first asked for."""
     changed_at_s: float = 0.0
@@ -62,7 +64,11 @@ class KbGather:
 
 
 class Gatherer:
-    """Gathers one pass. `settler` None means that nothing waits: a first index, or a `sync`."""
+    """Gathers one pass. `settler` None means that nothing waits: a first index, or a `sync`.
+
+    `deferred` are files that a program is writing and that had to be left out: nobody may tell a half.
+    They are to be looked at again, with a settler's patience.
+    """
 
     def __init__(
         self, connection: sqlite3.Connection, settler: Settler | None, max_entry_bytes: int, now_s: float
@@ -71,6 +77,7 @@ class Gatherer:
         self._settler = settler
         self._max_entry_bytes = max_entry_bytes
         self._now_s = now_s
+        self.deferred: list[tuple[KbName, str, Origin]] = []
 
     def gather(self, kb: KbGather, dirty: Iterable[DirtyPath]) -> list[DirtyPath]:
         """Look at the dirty paths of one KB; return those for which the batch has no room."""
@@ -156,7 +163,10 @@ class Gatherer:
         path = dirty.path
 
         def add(name: str) -> None:
-            found = replace(dirty, path=name, is_folder_look=False)
+            # The hint for a folder may be old; what is found in it has its time from now on. (Bug: in a
+            # storm a file was told as empty that was being written.)
+            since_s = dirty.since_s if name == path else self._now_s
+            found = replace(dirty, path=name, is_folder_look=False, since_s=since_s)
             # It may have a hint of its own, which is older and says who saw it.
             known = candidates.get(name)
             if known is None and self._settler is not None:
@@ -219,14 +229,41 @@ class Gatherer:
             else:
                 self._forget(kb, path, record)
             return
-        file = _file_on_disk(kb, path, record, raw)
-        if self._settler is not None and _is_incomplete(file, raw) and file.state is not None:
-            age_s = time.time() - file.state.ctime_ns / 1e9
-            if self._settler.wait_incomplete(dirty, self._now_s, max(0.0, age_s)):
-                return
+        # One that waits for an id takes it when nobody else has it any more: what it asks for must be known.
+        waits = record is not None and record.entry_id is None and record.claim is not None
+        file = _file_on_disk(kb, path, record, raw, closely=waits)
+        is_open = isinstance(raw, RawFile) and raw.open_for_writing
+        if self._settler is None and is_open and file.parsed is not None:
+            self.deferred.append((kb.kb_name, path, dirty.origin))
+        elif self._settler is not None and _is_incomplete(file, raw) and file.state is not None:
+            kb.unfinished[path] = (dirty, file, is_open)
+        else:
+            self._take(kb, path, file)
+
+    def _take(self, kb: KbGather, path: str, file: FileOnDisk) -> None:
         kb.disk[path] = file
         if file.state is not None:
             kb.changed_at_s = max(kb.changed_at_s, file.state.ctime_ns / 1e9)
+
+    def settle_unfinished(self, kbs: Collection[KbGather]) -> None:
+        """Decide which unfinished files wait for their end.
+
+        One with the bytes of a file that is missing is that file, renamed: it is as finished as it was.
+        """
+        settler = self._settler
+        for kb in kbs:
+            gone = {kb.indexed[path].revision for kb in kbs for path in kb.missing}
+            for path, (dirty, file, is_open) in kb.unfinished.items():
+                assert settler is not None
+                assert file.state is not None
+                may_be_moved = path not in kb.indexed and not is_open
+                if may_be_moved and (file.revision in gone or settler.explained_by([file.revision])):
+                    self._take(kb, path, file)
+                    continue
+                age_s = time.time() - file.state.ctime_ns / 1e9
+                if not settler.wait_incomplete(dirty, self._now_s, max(0.0, age_s)):
+                    self._take(kb, path, file)
+            kb.unfinished.clear()
 
     def _forget(self, kb: KbGather, path: str, record: FileRecord | None) -> None:
         if kb.with_problem is None:
@@ -240,6 +277,8 @@ class Gatherer:
         raw = None if hidden else read_file(kb.root, path, self._max_entry_bytes)
         if raw is None or isinstance(raw, Folder):
             kb.disk[path] = None
+        elif isinstance(raw, RawFile) and raw.open_for_writing:
+            self.deferred.append((kb.kb_name, path, "disk"))
         else:
             kb.disk[path] = _file_on_disk(kb, path, kb.indexed.get(path), raw, closely=True)
 

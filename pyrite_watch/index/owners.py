@@ -111,6 +111,7 @@ def assign_ids(view: KbView) -> IdAssignment:
     derived: list[str] = []
     inherited: dict[str, str] = {}
     vanished = _vanished_owners(view)
+    swapped = _swapped_owners(view)
 
     def own(path: str, entry_id: EntryId) -> None:
         owned[path] = entry_id
@@ -130,7 +131,12 @@ def assign_ids(view: KbView) -> IdAssignment:
                 own(path, origin.entry_id)
             continue
         is_explicit, claim = claim_of(file.content)
-        if record is not None and record.entry_id is not None and _keeps(view, record, is_explicit, claim):
+        if (
+            record is not None
+            and record.entry_id is not None
+            and path not in swapped
+            and _keeps(view, record, is_explicit, claim)
+        ):
             own(path, record.entry_id)
         elif is_explicit:
             explicit.setdefault(claim, []).append(path)
@@ -198,6 +204,33 @@ def is_same_file(file: FileOnDisk, record: FileRecord) -> bool:
         and record.state is not None
         and (file.state.inode, file.state.device) == (record.state.inode, record.state.device)
     )
+
+
+def _swapped_owners(view: KbView) -> set[str]:
+    """List the paths whose owner has swapped its name with a file that waited for the same id.
+
+    Told by the bytes of both: an owner that is only saved, with a copy of what it was put in the
+    other's place, is the owner still.
+    """
+    waiting: dict[str, list[FileRecord]] = {}
+    for path, record in view.indexed.items():
+        if record.entry_id is None and record.claim is not None and path in view.disk:
+            waiting.setdefault(record.claim, []).append(record)
+    swapped = set()
+    for path, record in view.indexed.items() if waiting else ():
+        file = view.disk.get(path)
+        if record.entry_id is None or file is None or file.revision == record.revision:
+            continue
+        for rival in waiting.get(record.entry_id, ()):
+            there = view.disk[rival.path]
+            if (
+                there is not None
+                and there.content is not None
+                and claim_of(there.content) == (True, record.entry_id)
+                and (file.revision, there.revision) == (rival.revision, record.revision)
+            ):
+                swapped.add(path)
+    return swapped
 
 
 def _vanished_owners(view: KbView) -> dict[Revision, list[FileRecord]]:

@@ -22,7 +22,7 @@ from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.server import page, websocket
 from pyrite_watch.server.context import OWN_PATHS, AnswerHead, Live, PositionHeader
 from pyrite_watch.server.description import DESCRIPTION, SUMMARY, TAGS
-from pyrite_watch.server.endpoints import admin, entries, events, kbs, search, stream, writes
+from pyrite_watch.server.endpoints import admin, entries, events, kbs, metrics, search, stream, writes
 from pyrite_watch.server.guard import Guard, GuardSettings
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings, check_state_dir, default_state_dir, resolve_kbs
@@ -104,7 +104,7 @@ def attach(app: FastAPI, kbs: Kbs = (), **options: Any) -> None:
 def _add(app: FastAPI, pipeline: Pipeline, live: Live | None = None) -> Live:
     live = live or Live(pipeline, KBService(pipeline))
     app.state.pyrite_watch = live
-    for module in (websocket, kbs, entries, search, writes, events, stream, admin):
+    for module in (websocket, kbs, entries, search, writes, events, stream, admin, metrics):
         app.include_router(module.router)
     app.add_exception_handler(RequestError, _answer_error)
     app.add_exception_handler(sqlite3.OperationalError, _answer_busy)

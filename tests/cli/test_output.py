@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from pyrite_watch import __version__
-from pyrite_watch.cli.output import JsonOutput, PeopleOutput, describe_problem
+from pyrite_watch.cli.lines import describe_problem
+from pyrite_watch.cli.output import JsonOutput, PeopleOutput
 from pyrite_watch.index.store import Applied
 from pyrite_watch.model.change import Change, EntryKey, EntryRef
 from pyrite_watch.model.entry import EntryId, Problem, Revision
-from pyrite_watch.model.event import Epoch, Event, Offset, Position
+from pyrite_watch.model.event import Epoch, Event, Offset, Position, parse_position
 from pyrite_watch.model.kb import KbName
 from pyrite_watch.reconciler import PassReport
 from pyrite_watch.watching import WatchMode
@@ -181,6 +182,56 @@ def test_json_is_utf_8_whatever_the_locale() -> None:
     lines = [json.loads(line) for line in json_lines(output, stream)]
     assert (lines[0]["kbs"][0]["name"], lines[0]["kbs"][0]["path"]) == ("nötes→", "/n\udcff")
     assert lines[1]["entry_id"] == "naïve-日本"
+
+
+def replayed(
+    since: str, *, late: Sequence[Event] = (), meanwhile: Sequence[Event] = (), after: Sequence[Event] = ()
+) -> list[Json]:
+    """Print from a position on; the log holds offsets 1 to 7, and it stands at 7."""
+    logged = [event_of(offset, "entry_updated", "notes", f"e{offset}") for offset in range(1, 8)]
+    asked = parse_position(since)
+    stream = io.TextIOWrapper(io.BytesIO(), "utf-8")
+
+    def load_events(since: Position, now: Position) -> Iterator[Sequence[Event]]:
+        for event in logged:
+            if since.offset < event.offset <= now.offset:
+                yield [event]
+        output.told(pass_of(meanwhile))
+
+    output = JsonOutput(stream, since=asked, load_events=load_events)
+    output.told(pass_of(late))
+    output.ready(URL, [NOTES], HERE, INOTIFY, 0.4)
+    output.told(pass_of(after))
+    first, *rest, last = [json.loads(line) for line in json_lines(output, stream)]
+    assert (first["type"], last["type"]) == ("ready", "stopped")
+    return rest
+
+
+def pass_of(events: Sequence[Event]) -> PassReport:
+    return PassReport(Applied(events), None, 0)
+
+
+def updates(*offsets: int) -> list[Event]:
+    return [event_of(offset, "entry_updated", "notes", f"e{offset}") for offset in offsets]
+
+
+def test_since_is_the_past_then_the_present_without_a_gap_or_a_repeat() -> None:
+    """What the start found (6, 7) is in the log, and waits to be told, too; so may be what comes later."""
+    rest = replayed("k3f9:3", late=updates(6, 7), meanwhile=updates(8), after=updates(7, 9))
+    assert [message["offset"] for message in rest] == [4, 5, 6, 7, 8, 9]
+
+
+def test_since_the_present_is_what_comes() -> None:
+    """The very end of the log is of its past."""
+    assert [message["offset"] for message in replayed("k3f9:7", after=updates(8))] == [8]
+
+
+@pytest.mark.parametrize(("since", "reason"), [("other:3", "epoch"), ("k3f9:8", "ahead")])
+def test_a_position_that_is_not_of_this_past_is_told(since: str, reason: str) -> None:
+    """As on the socket: one `resync` in place of the past, then what comes after it."""
+    first, *rest = replayed(since, late=updates(7), after=updates(7, 8, 9))
+    assert first == {"type": "resync", "reason": reason, "epoch": "k3f9", "offset": 7}
+    assert [message["offset"] for message in rest] == [8, 9]
 
 
 # -- for people ------------------------------------------------------------------------------

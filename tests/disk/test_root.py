@@ -8,17 +8,48 @@ from pathlib import Path
 import pytest
 
 from pyrite_watch.disk.root import look_at_root
+from pyrite_watch.system import birth_time_ns
 
 
-def test_a_root_is_known_by_device_and_inode(tmp_path: Path) -> None:
-    """Also through a link, and where nothing was known of it; an empty one too."""
+def test_a_root_is_known_by_device_and_identity(tmp_path: Path) -> None:
+    """Also through a link, and where nothing was known of it; an empty one too, and one renamed."""
     (tmp_path / "kb").mkdir()
     os.symlink("kb", tmp_path / "link")
     status = os.stat(tmp_path / "kb")
-    for root in (tmp_path / "kb", tmp_path / "link"):
-        look = look_at_root(root, None, None)
-        assert (look.device, look.inode, look.missing) == (status.st_dev, status.st_ino, None)
-        assert look_at_root(root, look.device, look.inode) == look
+    look = look_at_root(tmp_path / "kb", None, None)
+    assert (look.device, look.missing) == (status.st_dev, None)
+    assert look_at_root(tmp_path / "link", look.device, look.inode) == look
+    os.rename(tmp_path / "kb", tmp_path / "renamed")
+    assert look_at_root(tmp_path / "renamed", look.device, look.inode) == look
+
+
+def test_a_new_folder_with_the_old_ones_inode_number_is_another(tmp_path: Path) -> None:
+    """`rm -r kb; mkdir kb` often gives the same number: the time of birth tells them apart."""
+    root = tmp_path / "kb"
+    root.mkdir()
+    if birth_time_ns(root) is None:
+        pytest.skip(f"the file system of {tmp_path} tells no time of birth")
+    for _ in range(50):
+        known, number = look_at_root(root, None, None), os.stat(root).st_ino
+        root.rmdir()
+        root.mkdir()
+        if os.stat(root).st_ino == number:
+            assert look_at_root(root, known.device, known.inode).missing is not None
+            return
+    pytest.skip(f"the file system of {tmp_path} uses no inode number again")
+
+
+def test_where_no_birth_is_known_an_empty_root_that_was_away_stays_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can say whether it is another; one that never was away was emptied."""
+    monkeypatch.setattr("pyrite_watch.disk.root.birth_time_ns", lambda path: None)
+    known = look_at_root(tmp_path, None, None)
+    assert known.inode == os.stat(tmp_path).st_ino
+    assert look_at_root(tmp_path, known.device, known.inode).missing is None
+    assert look_at_root(tmp_path, known.device, known.inode, was_away=True).missing is not None
+    (tmp_path / "a.md").touch()
+    assert look_at_root(tmp_path, known.device, known.inode, was_away=True) == known
 
 
 def test_another_root_that_is_empty_is_missing(tmp_path: Path) -> None:
@@ -33,7 +64,7 @@ def test_another_root_that_is_empty_is_missing(tmp_path: Path) -> None:
 
 
 def test_the_known_root_may_be_empty(tmp_path: Path) -> None:
-    """Somebody deleted all that was in it: that is a fact."""
+    """Somebody deleted all that was in it: that is a fact. Older versions noted the inode's number."""
     status = os.stat(tmp_path)
     assert look_at_root(tmp_path, status.st_dev, status.st_ino).missing is None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pyrite_watch.disk.settle import (
@@ -118,12 +120,36 @@ def test_a_missing_file_waits_120_ms(settler: Settler) -> None:
 
 
 def test_a_hint_about_a_missing_file_has_it_looked_at_at_once(settler: Settler) -> None:
-    """It may be back; if not, its time goes on from where it was."""
+    """It may be back; if not, it was in between, so its time begins anew."""
     _miss(settler, "a.md", 1.0)
     settler.add(KB, "a.md", "disk", 1.05)
     (dirty,) = settler.take_due(1.05)
     assert settler.wait_missing([dirty], 1.05) == []
-    assert settler.next_due_s() == pytest.approx(1.12)
+    assert settler.next_due_s() == pytest.approx(1.17)
+
+
+def test_a_missing_file_that_is_named_all_the_time_is_told_in_the_end(settler: Settler) -> None:
+    """Its time begins anew for two seconds at most."""
+    _miss(settler, "a.md", 0.0)
+    over: list[float] = []
+    for number in range(1, 60):
+        now_s = number * 0.05
+        settler.add(KB, "a.md", "disk", now_s)
+        over += [now_s for _ in settler.wait_missing(settler.take_due(now_s), now_s)]
+    assert over[0] == pytest.approx(MISSING_MAX_S + 0.1, abs=0.06)
+
+
+def test_a_missing_file_that_was_seen_meanwhile_has_all_its_time_again(settler: Settler) -> None:
+    """Bug: half-written when it was looked at, and gone again, it was told as deleted at once."""
+    _miss(settler, "a.md", 1.0)
+    settler.add(KB, "a.md", "disk", 1.1)
+    (dirty,) = settler.take_due(1.1)
+    dirty = replace(dirty, missing_since_s=1.0)  # as without the hint
+    assert settler.wait_incomplete(dirty, 1.1, 0.0)
+    (dirty,) = settler.take_due(1.13)
+    assert dirty.since_s == 1.1, "and all its time to be finished"
+    assert settler.wait_missing([dirty], 1.13) == []
+    assert settler.next_due_s() == pytest.approx(1.25)
 
 
 def test_a_stream_of_deletions_waits_together(settler: Settler) -> None:

@@ -40,6 +40,9 @@ CALLS: list[Call] = [
 STREAM = ("GET", "/api/events")
 """The one that does not end: no test may wait for the end of its answer."""
 
+METRICS = ("GET", "/metrics")
+"""The one whose answer is neither JSON nor a stream of it: `test_metrics.py` has it."""
+
 WRITES = [call for call in CALLS if call[0] != "GET"]
 BELOW_API = [call for call in CALLS if call[1] != "/health"]
 

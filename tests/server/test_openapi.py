@@ -12,6 +12,7 @@ from api_calls import (
     CALLS,
     ENTRY,
     JOB,
+    METRICS,
     STREAM,
     Call,
     checked,
@@ -68,7 +69,7 @@ def test_the_api_says_what_it_is(description: Description) -> None:
 
 def test_every_call_is_described(description: Description) -> None:
     """None is missing, and none is told that the app does not have."""
-    assert set(description.operations) == {call[:2] for call in CALLS} | {STREAM}
+    assert set(description.operations) == {call[:2] for call in CALLS} | {STREAM, METRICS}
     for call, operation in description.operations.items():
         assert operation["summary"], call
         assert operation["description"], call
@@ -185,7 +186,7 @@ def test_every_answer_of_every_call_is_as_declared(
     ask("POST", "/api/index/sync")
     job = ask("POST", "/api/index/sync", "/api/index/sync?wait=false")["job_id"]
     eventually(lambda: ask("GET", JOB, f"/api/index/jobs/{job}")["status"] == "completed")
-    assert seen | {STREAM} == set(description.operations)
+    assert seen | {STREAM, METRICS} == set(description.operations)
 
 
 def test_every_kind_of_event_is_as_declared(
@@ -249,7 +250,7 @@ def test_an_app_of_ones_own_keeps_its_description(tmp_path: Path) -> None:
     assert document["info"] == {"title": "Mine", "version": "7"}
     with client_of(app) as client:
         checked(Description(document), client, ("GET", ENTRY, "/api/entries/a", {}))
-    assert set(Description(document).operations) == {call[:2] for call in CALLS} | {STREAM}
+    assert set(Description(document).operations) == {call[:2] for call in CALLS} | {STREAM, METRICS}
 
 
 def test_no_answer_is_validated_by_its_declared_shape(

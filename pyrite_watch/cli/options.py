@@ -1,0 +1,44 @@
+"""The options and arguments that several commands share, said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PATH",
+        help="A knowledge base, or a folder of some; NAME=PATH names it."
+        " Without PATH: those of Pyrite's config.yaml.",
+        show_default=False,
+    ),
+]
+Server = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="URL",
+        help="The server's address, as 'pyrite watch' prints it. Without URL: the one that runs here.",
+        show_default=False,
+    ),
+]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        envvar="PYRITE_WATCH_STATE",
+        help="Where index and event log are kept.",
+        show_default="the user's state folder",
+    ),
+]
+Gitignore = Annotated[bool, typer.Option("--gitignore", help="Also skip what .gitignore files in it say.")]
+MaxEntryBytes = Annotated[
+    int, typer.Option("--max-entry-bytes", min=1, help="Larger files are problems, not entries.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", envvar="PYRITE_TOKEN", help="The token of the process that watches."),
+]

@@ -1,0 +1,29 @@
+"""The first SIGINT or SIGTERM ends a command cleanly, a second SIGINT at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a clean stop, a second SIGINT into exit 130."""
+    interrupts = 0
+
+    def handle(number: int, _: object) -> None:
+        nonlocal interrupts
+        interrupts += number == signal.SIGINT
+        if interrupts > 1:
+            # The state may be left at any point; the next start finds it as a kill leaves it.
+            os._exit(130)
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,57 @@
+"""The command line as a whole: what is ours, and that each command explains itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from pyrite_watch.cli import app as app_module
+from pyrite_watch.cli.app import OUR_COMMANDS, app
+
+COMMANDS: dict[str, click.Command] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def test_every_command_is_ours() -> None:
+    """One that is missing would be passed on to Pyrite's own command line."""
+    assert set(OUR_COMMANDS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", OUR_COMMANDS)
+def test_every_command_and_option_is_explained(name: str) -> None:
+    """In a sentence each, without a blank."""
+    command = COMMANDS[name]
+    assert command.help
+    for parameter in command.params:
+        if parameter.name != "help":
+            assert getattr(parameter, "help", None), parameter.name
+    shown = CliRunner().invoke(app, [name, "--help"])
+    assert shown.exit_code == 0
+    assert "Traceback" not in shown.output
+
+
+@pytest.mark.parametrize("name", OUR_COMMANDS)
+def test_our_commands_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is installed; others are."""
+    passed: list[bool] = []
+    monkeypatch.setattr(app_module, "pass_on", lambda: passed.append(True))
+    monkeypatch.setattr("sys.argv", ["pyrite", name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        app_module.main()
+    assert (ended.value.code, passed) == (0, [])
+    monkeypatch.setattr("sys.argv", ["pyrite", "search", "x"])
+    with pytest.raises(SystemExit) as ended:
+        app_module.main()
+    assert (ended.value.code, passed) == (2, [True])
+
+
+@pytest.mark.parametrize("name", ["tail", "status", "explain", "doctor", "sync"])
+def test_no_server_is_imported_to_ask_one(name: str) -> None:
+    """It costs half a second, and `pyrite status` must be instant."""
+    program = f"import sys, pyrite_watch.cli.{name}; print(*{{'fastapi', 'uvicorn'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

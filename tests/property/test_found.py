@@ -1,0 +1,115 @@
+"""What the property test found, each as small as it could be made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from harness.fixtures import write_entry
+from harness.reader import revision_of
+from harness.record import Json
+from harness.scene import Scene
+
+from pyrite_watch.disk.settle import Settler
+from pyrite_watch.model.kb import KbName
+
+HALF = b"---\nid: entry-1\ntitle: Half\n---\nThe first half.\n"
+REST = b"The second half.\n"
+
+
+@contextmanager
+def half_written(file: Path) -> Iterator[None]:
+    """Write half, let the block do something, write the rest: in one opening of the file."""
+    with open(file, "wb", buffering=0) as open_file:
+        open_file.write(HALF)
+        yield
+        open_file.write(REST)
+
+
+def revisions_of(events: list[Json], path: str) -> list[str]:
+    """What was told of a path."""
+    return [event["revision"] for event in events if event["path"] == path]
+
+
+WHOLE = [revision_of(HALF + REST)]
+
+
+def test_a_sync_does_not_tell_a_half(small_scene: Scene, small_kb: Path) -> None:
+    """A file that is open for writing is not told as it is, also when somebody asks for a comparison now."""
+
+    def act() -> None:
+        with half_written(small_kb / "entry-1.md"):
+            assert small_scene.api.request("POST", "/api/index/sync").status == 200
+
+    assert revisions_of(small_scene.observe(act, 1), "entry-1.md") == WHOLE
+
+
+def test_a_claim_of_its_id_does_not_tell_a_half(small_scene: Scene, small_kb: Path) -> None:
+    """The owner of an id is looked at when another file claims it, and may be half written then."""
+
+    def act() -> None:
+        with half_written(small_kb / "entry-1.md"):
+            write_entry(small_kb / "other.md", "entry-1", "A claim.")
+            small_scene.watch.wait_for(
+                lambda message: message.get("type") == "kb_synced" and message["problems"] == 1,
+                what="the problem of the duplicate",
+            )
+
+    assert revisions_of(small_scene.observe(act, 1), "entry-1.md") == WHOLE
+
+
+def test_the_second_look_at_a_folder_is_as_patient() -> None:
+    """What is empty when a new folder is looked at again, 400 ms after its coming, may be in the middle of a
+    copy: it was told as an empty entry, because the patience with it was counted from the folder's coming."""
+    settler = Settler(settle_s=0.12, incomplete_s=0.4)
+    settler.look_again(KbName("kb"), "new", now_s=0.0, delays_s=(0.4,))
+    [look] = settler.take_due(now_s=0.4)
+    assert settler.wait_incomplete(replace(look, path="new/copy.md", is_folder_look=False), 0.4, 0.0)
+
+
+def test_an_heir_that_is_being_written_is_not_told_as_a_half(small_scene: Scene, small_kb: Path) -> None:
+    """A file that waits for an id is looked at when its owner gives it up, and may be half written then."""
+    small_scene.observe(lambda: write_entry(small_kb / "heir.md", "entry-1", "A claim."))
+
+    def act() -> None:
+        with half_written(small_kb / "heir.md"):
+            write_entry(small_kb / "entry-1.md", "another", "It has another id now.")
+            small_scene.watch.wait_for(
+                lambda message: message.get("entry_id") == "another", what="the owner's new id"
+            )
+
+    assert revisions_of(small_scene.observe(act, 3), "heir.md") == WHOLE
+
+
+def test_an_heir_takes_over_when_it_is_written(small_scene: Scene, small_kb: Path) -> None:
+    """A file that was opened for writing, and not changed, when the id became free has it in the end."""
+    small_scene.observe(lambda: write_entry(small_kb / "heir.md", "entry-1", "A claim."))
+
+    def act() -> None:
+        with open(small_kb / "heir.md", "ab"):
+            write_entry(small_kb / "entry-1.md", "another", "It has another id now.")
+            small_scene.watch.wait_for(
+                lambda message: message.get("entry_id") == "another", what="the owner's new id"
+            )
+
+    small_scene.observe(act, 2)
+    assert small_scene.api.entry("small", "entry-1")["path"] == "heir.md"
+    assert small_scene.api.problems() == []
+
+
+def test_half_of_the_ignore_file_shows_nothing(small_scene: Scene, small_kb: Path) -> None:
+    """An editor that truncates `.pyriteignore` and writes it anew does not show what it hides meanwhile."""
+    rules = b"entry-1.md\nentry-2.md\n"
+    small_scene.observe(lambda: (small_kb / ".pyriteignore").write_bytes(rules), 2)
+
+    def act() -> None:
+        with open(small_kb / ".pyriteignore", "wb", buffering=0) as open_file:
+            write_entry(small_kb / "entry-3.md", "entry-3", "Saved meanwhile.")
+            small_scene.watch.wait_for(
+                lambda message: message.get("type") == "entry_updated", what="the other file's save"
+            )
+            open_file.write(rules)
+
+    assert [event["path"] for event in small_scene.observe(act) if event["entry_id"]] == ["entry-3.md"]
