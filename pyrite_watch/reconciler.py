@@ -314,7 +314,7 @@ class Reconciler:
         return KbGather(kb.name, kb.kb_id, kb.kb.root, self.read_rules(kb), fresh=not kb.indexed)
 
     def read_rules(self, kb: WatchedKb) -> IgnoreRules:
-        """Read what is hidden in a KB; where that is just being written, the KB is compared when it is done."""
+        """Read what is hidden in a KB; where that is just being written, it is compared again soon."""
         now_s = self.clock()
         rules = kb.read_rules(self.options.gitignore, now_s)
         if rules.is_unfinished:
