@@ -16,9 +16,16 @@ from harness.wait import eventually
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
-START, TESTS, BENCHMARK, WRITES, MACHINE = commands = [
+START, TESTS = commands = [
     line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.strip().splitlines()
 ]
+
+LONG = [
+    (script, re.findall(r"--[a-z]+", row))
+    for row in re.findall(r"^\| (`tests/.*?) \|", README.partition("## For developers")[2], re.MULTILINE)
+    for script in re.findall(r"([\w/]+\.py)", row)
+]
+"""The long commands of the developers' table, with the options that are shown."""
 
 
 @pytest.fixture
@@ -79,27 +86,20 @@ def test_test_command_is_what_ci_runs() -> None:
         subprocess.run(["bash", "-n", script], cwd=ROOT, check=True)
 
 
-def _as_here(command: str) -> list[str]:
-    """The developers' command with the Python that runs this test, as CI's folder may have another."""
-    words = command.split()
-    program = next(number for number, word in enumerate(words) if word.endswith("/python"))
-    return [sys.executable, *words[program + 1 :]]
-
-
-@pytest.mark.parametrize("command", [BENCHMARK, WRITES])
-def test_benchmark_command_starts(command: str) -> None:
-    """A benchmark takes minutes: here only that it starts and explains itself."""
-    answer = subprocess.run([*_as_here(command), "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    assert "--quick" in answer.stdout
-
-
-def test_long_property_run_starts() -> None:
-    """The long run takes half an hour: here only that there is something to run."""
+@pytest.mark.parametrize(("script", "options"), LONG, ids=[script for script, _ in LONG])
+def test_long_command_starts(script: str, options: list[str]) -> None:
+    """Each takes minutes or hours: here only that it starts, and knows the options that are shown."""
+    folder = "" if script.startswith("tests/") else "tests/benchmarks/"
     answer = subprocess.run(
-        [*_as_here(MACHINE), "--collect-only", "-q"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, folder + script, "--help"], cwd=ROOT, capture_output=True, text=True
     )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.returncode == 0, answer.stderr
+    assert set(options) <= set(re.findall(r"--[a-z]+", answer.stdout))
+
+
+def test_the_long_commands_are_named() -> None:
+    """Nobody finds what the README does not name."""
+    assert len(LONG) >= 9
 
 
 def test_embedding_example_is_the_readmes() -> None:
