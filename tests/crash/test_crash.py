@@ -183,7 +183,7 @@ def test_a_clean_stop_without_a_server_names_the_last_position(lives: Lives) -> 
     process = WatchProcess(lives.root, home=lives.home, state_dir=lives.state_dir, options=["--no-serve"])
     with process:
         assert process.ready["offset"] == 0
-        lives.act(["write"], 1)
+        (lives.root / "late.md").write_text("---\nid: late\n---\nLate.\n", "utf-8")
         last = process.wait_for(lambda event: event.get("type") == "kb_synced")
         assert process.stop() == 0
         stopped = process.messages.since()[-1]

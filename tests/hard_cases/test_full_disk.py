@@ -157,9 +157,6 @@ def test_a_rest_write_while_the_index_is_busy_is_answered_and_told_later(
     scene.check()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Reconciler runs what a failed REST write left dirty as a pass of its own"
-)
 def test_a_rest_write_that_is_told_later_is_as_quiet_as_ever(small_scene: Scene, home: Path) -> None:
     """interface §3: no `kb_synced` after a REST write, also where the index had to be tried again."""
     scene = small_scene
