@@ -46,8 +46,8 @@ def put_back(root: Path) -> None:
     (root / "new.md").unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("pause_ms", [50, 150, 300])
-@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("pause_ms", [150, 50, 300])
+@pytest.mark.parametrize("half", sorted(HALVES))
 @pytest.mark.parametrize("name", ["entry-1", "new"], ids=["existing file", "new file"])
 def test_file_written_in_two_is_told_whole(
     small_scene: Scene, small_kb: Path, name: str, half: str, pause_ms: int
