@@ -17,6 +17,12 @@ QUIET_S = 0.1
 """How long git must be quiet: `stash`, `pull` and `rebase` take the lock several times in a row, and
 what a checkout has written is notified up to 55 ms later (the watcher's debounce and step)."""
 
+REBASE_QUIET_S = 0.5
+"""The same while a rebase or a series of picks is under way: between two of its commits git may take longer
+to come back, on a busy machine. One that stands open, as a person resolves a conflict, is quiet."""
+
+_SERIES = ("rebase-merge", "rebase-apply", "sequencer")
+
 RECHECK_S = 0.01
 
 _MARKER_MAX_BYTES = 4096 + 16
@@ -93,7 +99,11 @@ class GitHold:
             status = os.lstat(git_dir / "index.lock")
         except OSError:
             self._lock_inode = None
-            return now_s - self._last_seen_s < QUIET_S or _was_just_written(git_dir / "index", wall_s)
+            is_series = any(os.path.isdir(git_dir / name) for name in _SERIES)
+            quiet_s = REBASE_QUIET_S if is_series else QUIET_S
+            return now_s - self._last_seen_s < quiet_s or _was_just_written(
+                git_dir / "index", wall_s, quiet_s
+            )
         # Not by its times as well: writing into a lock would make it a new one, which holds anew.
         if status.st_ino != self._lock_inode:
             self._lock_inode = status.st_ino
@@ -104,10 +114,10 @@ class GitHold:
         return True
 
 
-def _was_just_written(index: Path, wall_s: float) -> bool:
+def _was_just_written(index: Path, wall_s: float, quiet_s: float) -> bool:
     """A lock that came and went between two looks has become the index."""
     try:
         age_s = wall_s - os.lstat(index).st_ctime
     except OSError:
         return False
-    return 0 <= age_s < QUIET_S
+    return 0 <= age_s < quiet_s

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrite_watch.disk.git import LOCK_MAX_S, QUIET_S, GitHold, find_git_dir
+from pyrite_watch.disk.git import LOCK_MAX_S, QUIET_S, REBASE_QUIET_S, GitHold, find_git_dir
 
 
 @pytest.fixture
@@ -77,6 +77,17 @@ def test_a_young_lock_holds_until_it_has_been_gone_for_a_while(git_dir: Path) ->
     (git_dir / "index.lock").unlink()
     assert hold.holds(100.0 + QUIET_S / 2, wall_s)
     assert not hold.holds(100.001 + QUIET_S, wall_s)
+
+
+@pytest.mark.parametrize("series", ["rebase-merge", "rebase-apply", "sequencer"])
+def test_between_two_commits_of_a_rebase_it_may_be_quiet_for_longer(git_dir: Path, series: str) -> None:
+    """On a busy machine git takes its time; a rebase that stands open is quiet, and holds nothing."""
+    (git_dir / series).mkdir()
+    hold, wall_s = GitHold(git_dir.parent), _lock(git_dir)
+    assert hold.holds(100.0, wall_s)
+    (git_dir / "index.lock").unlink()
+    assert hold.holds(100.0 + REBASE_QUIET_S / 2, wall_s)
+    assert not hold.holds(100.001 + REBASE_QUIET_S, wall_s)
 
 
 def test_a_lock_holds_for_five_seconds_and_once(git_dir: Path) -> None:

@@ -20,6 +20,7 @@ def test_every_replica_is_the_index_and_the_index_is_the_disk() -> None:
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,
         deadline=None,  # a real process settles in real time
+        derandomize=True,  # the long run is the one that looks for new ways
         database=None,  # what depends on the moment does not recur from an example
         phases=(Phase.explicit, Phase.generate),  # nor can it be made smaller
         print_blob=True,
