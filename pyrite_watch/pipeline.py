@@ -335,7 +335,7 @@ class Pipeline:
         assert self._reconciler is not None
         self._is_check = is_check
         started_s = time.perf_counter()
-        is_done = self._attempt(self._reconciler.sweep)
+        is_done = self._attempt(self._sweep_in_steps)
         duration_s = time.perf_counter() - started_s
         if not is_done:
             # What it had found is dirty, so that a later turn tells it; what it had not, it finds soon.
@@ -346,6 +346,16 @@ class Pipeline:
         self.metrics.last_sweep_at = time.time()
         self.metrics.last_sweep_s = duration_s
         self._plan_sweep(duration_s)
+
+    def _sweep_in_steps(self) -> None:
+        """Sweep, and serve between the steps whoever has something to tell or to ask."""
+        assert self._reconciler is not None
+        for _ in self._reconciler.sweep_steps():
+            if self._stopping.is_set():
+                return
+            for message in self._take_messages(0.0):
+                message()
+            self._reconciler.run_due()
 
     def _plan_sweep(self, duration_s: float) -> None:
         if self.mode.poll_s is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pyrite_watch.disk.ignore import GITIGNORE_FILE, IGNORE_FILE, IgnoreRules
@@ -134,14 +134,33 @@ class Reconciler:
                 for dirty in rest:
                     self.settler.put_back(dirty)
 
-    def sweep(self) -> float:
-        """Compare every file's state with the index and tell what differs; return the seconds taken."""
-        started_s = time.perf_counter()
+    def sweep(self) -> None:
+        """Compare every file's state with the index and tell what differs."""
+        for _ in self.sweep_steps():
+            continue
+
+    def sweep_steps(self) -> Iterator[None]:
+        """Sweep, a KB at a time: between two steps a save can be told.
+
+        What differs is looked at in the end, all of it in one batch: what went from one KB to another is
+        one move.
+        """
         self.look_at_roots()
+        found: list[tuple[KbName, list[str]]] = []
         for name in self.roots.available():
-            self.settler.add(name, "", "sweep", self.clock())
+            found.append((name, self._find_differing(self.roots[name])))
+            yield
+        for name, paths in found:
+            for path in paths:
+                self.settler.add(name, path, "sweep", self.clock())
         self.run_due()
-        return time.perf_counter() - started_s
+
+    def _find_differing(self, kb: WatchedKb) -> list[str]:
+        """Walk a KB and list the paths that are not as the index has them; "" where the walk met problems."""
+        gatherer = Gatherer(self.store.connection, None, self.options.max_entry_bytes, self.clock())
+        gather = self._open_gather(kb)
+        paths = gatherer.differing(gather, "")
+        return [""] if gather.scan_problems else paths
 
     def look_now(self, kb_name: KbName, paths: Sequence[str], origin: Origin) -> Applied | None:
         """Look at these paths at once and wait for nothing: a write's own way to its event.

@@ -278,8 +278,8 @@ def _prepare_writer(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     # A checkpoint waits for the disk, 20 ms in the middle of somebody's save: `upkeep.py` makes
-    # it when nothing else is to be done. This is for who never rests (16 MiB).
-    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    # it when nothing else is to be done. This is for who never rests (32 MiB).
+    connection.execute("PRAGMA wal_autocheckpoint = 8000")
     # 16 MiB: the upper levels of the b-trees of 100,000 entries.
     connection.execute("PRAGMA cache_size = -16384")
     connection.execute("PRAGMA temp_store = MEMORY")

@@ -138,6 +138,7 @@ class Store:
 
         Where not even that can be written (disk full), the next start takes it for a kill.
         """
+        self.upkeep.finish()
         try:
             log.end_run(self.connection)
         except sqlite3.ProgrammingError:

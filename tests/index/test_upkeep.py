@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from harness.wait import eventually
 from index_builders import change, check_text, explicit
 
 from pyrite_watch.index import schema, upkeep
@@ -30,6 +31,11 @@ def save(store: Store, count: int) -> None:
 def segments(connection: sqlite3.Connection) -> int:
     """How many segments a search reads: each has rows of its own in FTS5's index of them."""
     return int(connection.execute("SELECT count(DISTINCT segid) FROM entry_text_idx").fetchone()[0])
+
+
+def wait_checkpoint(store: Store) -> None:
+    """It is made in a thread."""
+    eventually(lambda: store.upkeep._checkpoint is None or store.upkeep._checkpoint.done())
 
 
 def finish(store: Store) -> int:
@@ -67,16 +73,34 @@ def test_a_step_is_small(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_checkpoint_brings_commits_into_the_file_and_only_once(store: Store) -> None:
-    """A save does not wait for it: it is made when nothing else is to be done."""
+    """A save does not wait for it: it is made when nothing else is to be done, in another thread."""
     save(store, 1)
-    before = (store.state_dir / schema.DATABASE).read_bytes()
-    statements: list[str] = []
-    store.connection.set_trace_callback(statements.append)
+    file = store.state_dir / schema.DATABASE
+    before = file.read_bytes()
     store.upkeep.checkpoint()
-    assert (store.state_dir / schema.DATABASE).read_bytes() != before
+    wait_checkpoint(store)
+    after = file.read_bytes()
+    assert after != before
+    for _ in range(3):
+        store.upkeep.checkpoint()
+        wait_checkpoint(store)
+    assert store.upkeep._checkpoint is None
+    assert file.read_bytes() == after
+
+
+def test_the_commit_after_a_checkpoint_begins_no_new_log(store: Store) -> None:
+    """It would wait for the disk: the upkeep's own commit has done that, and nothing more is owed for it."""
+    save(store, 3)
+    finish(store)
     store.upkeep.checkpoint()
-    store.connection.set_trace_callback(None)
-    assert statements == ["PRAGMA wal_checkpoint(PASSIVE)"]
+    wait_checkpoint(store)
+    assert store.upkeep.is_owed()
+    finish(store)
+    assert not store.upkeep.is_owed()
+    log_file = store.state_dir / f"{schema.DATABASE}-wal"
+    salt = log_file.read_bytes()[16:24]  # sqlite.org/fileformat2.html, 4.1: another one with each new log
+    save(store, 1)
+    assert log_file.read_bytes()[16:24] == salt
 
 
 def test_who_saves_without_a_long_rest_has_checkpoints_too(
@@ -85,8 +109,7 @@ def test_who_saves_without_a_long_rest_has_checkpoints_too(
     """Else the write-ahead log would grow until a commit in the middle of a save makes one."""
     monkeypatch.setattr(upkeep, "CHECKPOINT_CHANGES", 50)
     save(store, 20)
-    statements: list[str] = []
-    store.connection.set_trace_callback(statements.append)
+    before = (store.state_dir / schema.DATABASE).read_bytes()
     finish(store)
-    store.connection.set_trace_callback(None)
-    assert statements.count("PRAGMA wal_checkpoint(PASSIVE)") == 1
+    wait_checkpoint(store)
+    assert (store.state_dir / schema.DATABASE).read_bytes() != before
