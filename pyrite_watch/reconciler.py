@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pyrite_watch.disk.ignore import GITIGNORE_FILE, IGNORE_FILE, IgnoreRules
@@ -136,20 +136,19 @@ class Reconciler:
 
     def sweep(self) -> None:
         """Compare every file's state with the index and tell what differs."""
-        for _ in self.sweep_steps():
-            continue
+        self.take_differing(list(self.find_differing()))
 
-    def sweep_steps(self) -> Iterator[None]:
-        """Sweep, a KB at a time: between two steps a save can be told.
+    def find_differing(self) -> Iterator[tuple[KbName, list[str]]]:
+        """Compare every file's state with the index, a KB at a time: between two of them a save can be told.
 
-        What differs is looked at in the end, all of it in one batch: what went from one KB to another is
-        one move.
+        Gives for each KB the paths that are not as the index has them; for `take_differing`.
         """
         self.look_at_roots()
-        found: list[tuple[KbName, list[str]]] = []
         for name in self.roots.available():
-            found.append((name, self._find_differing(self.roots[name])))
-            yield
+            yield name, self._find_differing(self.roots[name])
+
+    def take_differing(self, found: Iterable[tuple[KbName, Sequence[str]]]) -> None:
+        """Look at what a comparison found, all of it in one batch: from one KB to another is one move."""
         for name, paths in found:
             for path in paths:
                 self.settler.add(name, path, "sweep", self.clock())

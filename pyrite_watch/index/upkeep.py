@@ -23,8 +23,8 @@ from pyrite_watch.model.event import Offset
 logger = logging.getLogger(__name__)
 
 MERGE_PAGES = 2
-"""Pages that one merging step writes: mostly 1 ms, then the inbox is asked again. It may read many more, where
-much of what it merges was deleted: with 16 pages one step in a thousand took 70 ms."""
+"""Pages that one merging step writes: mostly 1 ms, then the inbox is asked again. It may read many more,
+where much of what it merges was deleted: with 16 pages one step in a thousand took 70 ms."""
 
 CHECKPOINT_CHANGES = 12_000
 """Changed rows after which a checkpoint no longer waits for a long rest: 400 saves, 24 MiB of log."""

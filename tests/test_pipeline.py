@@ -1,0 +1,85 @@
+"""What the writing thread does while it sweeps, over a pipeline with real watchers and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.wait import eventually
+
+from pyrite_watch.model.kb import KbName, KnowledgeBase
+from pyrite_watch.pipeline import Pipeline
+from pyrite_watch.reconciler import Reconciler
+from pyrite_watch.settings import Settings
+
+NAMES = ("first", "second")
+
+
+class Watched:
+    """A pipeline over two KBs, what it tells, and a moment in its sweeps at which something is done."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.roots = {name: folder / name for name in NAMES}
+        for root in self.roots.values():
+            root.mkdir()
+            (root / "a.md").write_text("Text.\n")
+        kbs = tuple(KnowledgeBase(KbName(name), root) for name, root in self.roots.items())
+        self.pipeline = Pipeline(Settings(kbs, folder / "state", sweep_min_s=0.2))
+        self.told: list[dict[str, Any]] = []
+        self.pipeline.listeners.append(
+            lambda report: self.told.extend(json.loads(event.message) for event in report.events)
+        )
+        self.before_walk: dict[str, Callable[[], object]] = {}
+        self.after_walk: dict[str, Callable[[], object]] = {}
+        find = Reconciler.find_differing
+
+        def find_slowly(reconciler: Reconciler) -> Iterator[tuple[KbName, Sequence[str]]]:
+            self.before_walk.pop(NAMES[0], lambda: None)()
+            for name, paths in find(reconciler):
+                yield name, paths
+                self.after_walk.pop(name, lambda: None)()
+
+        patch.setattr(Reconciler, "find_differing", find_slowly)
+        self.pipeline.open()
+        self.pipeline.start()
+        eventually(self.pipeline.ready.is_set)
+
+    def updates(self) -> list[dict[str, Any]]:
+        """The entry events so far."""
+        return [event for event in self.told if event["type"] == "entry_updated"]
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """It, running."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
+    watched = Watched(tmp_path, monkeypatch)
+    yield watched
+    watched.pipeline.stop()
+
+
+def test_what_a_sweep_meets_before_its_notification_is_not_a_repair(watched: Watched) -> None:
+    """A file that changes just before the walk is told as `disk`, and the watcher is not put in doubt."""
+    file = watched.roots["first"] / "a.md"
+    watched.before_walk["first"] = lambda: file.write_text("Changed.\n")
+    eventually(watched.updates)
+    assert [event["origin"] for event in watched.updates()] == ["disk"]
+    assert watched.pipeline.metrics.sweep_repairs == 0
+
+
+def test_a_sweep_serves_the_others_between_two_knowledge_bases(watched: Watched) -> None:
+    """A save in the middle of a sweep is told before the sweep goes on."""
+    told_meanwhile: list[bool] = []
+
+    def save() -> None:
+        (watched.roots["first"] / "a.md").write_text("Saved.\n")
+        # The writing thread stands here; the watcher's own threads run.
+        eventually(lambda: not watched.pipeline._inbox.empty())
+
+    watched.after_walk["second"] = lambda: told_meanwhile.append(bool(watched.updates()))
+    watched.after_walk["first"] = save
+    eventually(lambda: told_meanwhile)
+    assert told_meanwhile == [True]
