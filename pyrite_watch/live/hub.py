@@ -19,11 +19,11 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pyrite_watch.live.frames import Frame, event_frame, heartbeat_frame, resync_frame
 from pyrite_watch.live.segments import SegmentLog
-from pyrite_watch.live.subscriber import Subscriber, TooSlowError
+from pyrite_watch.live.subscriber import Delivery, Subscriber, TooSlowError
 from pyrite_watch.model.event import Epoch, Event, Offset, Position
 
 MAX_LOG_BYTES = 8 << 20
@@ -44,6 +44,8 @@ class Hub:
         """The number of the next frame for all that are current."""
         self.cut_offs = 0
         """How many subscribers were too slow."""
+        self.on_publish: Callable[[], None] = lambda: None
+        """Called when there is something new to read, for readers that were handed over."""
         self._log = SegmentLog(max_log_bytes)
         self._subscribers: set[Subscriber] = set()
         self._current: dict[_Wants, dict[Subscriber, int]] = {}
@@ -79,6 +81,7 @@ class Hub:
             self._cut_off_slow()
         for subscriber in self._tasks:
             subscriber.wake()
+        self.on_publish()
         if not self._is_in_turn:
             self._tell()
 
@@ -121,10 +124,18 @@ class Hub:
         """Feed a subscriber through its sink from its cursor on; nobody asks for its frames any more."""
         sink = subscriber.sink
         assert sink is not None
-        self._tasks.discard(subscriber)
+        self.hand_over(subscriber)
         sink.on_full = lambda: self._leave_current(subscriber)
         sink.on_room = lambda: self._stand_in_line(subscriber)
         self._stand_in_line(subscriber)
+
+    def hand_over(self, subscriber: Subscriber) -> None:
+        """Wake a subscriber no more: it asks for no frames by itself."""
+        self._tasks.discard(subscriber)
+
+    def has(self, subscriber: Subscriber) -> bool:
+        """Whether it is here still."""
+        return subscriber in self._subscribers
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Remove a subscriber; idempotent."""
@@ -161,15 +172,17 @@ class Hub:
             if self._turn_over is None:
                 self._turn_over = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._turn_over)
-        waiting = {
-            subscriber.delivered(self.end): subscriber
+        delivery = Delivery(self.end)
+        delivery.waiting = {
+            subscriber
             for subscriber in self._subscribers
             if not (subscriber.is_current or subscriber.is_lagging or subscriber.is_joining)
+            and subscriber.wait_for(delivery)
         }
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=timeout_s)
-            for future in late:
-                waiting[future].is_lagging = True
+        if delivery.waiting:
+            await asyncio.wait([delivery.done], timeout=timeout_s)
+            for subscriber in delivery.waiting:
+                subscriber.is_lagging = True
 
     # -- telling those with a sink -----------------------------------------------------------
 

@@ -41,6 +41,24 @@ class Sink(Protocol):
         """Take bytes; what the kernel does not take at once waits in its buffer."""
 
 
+class Delivery:
+    """Waits until everything before the frame `end` has left for all who are asked to tell it.
+
+    One future for all of them: one each was a quarter of what a broadcast cost.
+    """
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.waiting: set[Subscriber] = set()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def note(self, subscriber: Subscriber) -> None:
+        """It has left for this one, or it is gone."""
+        self.waiting.discard(subscriber)
+        if not self.waiting and not self.done.done():
+            self.done.set_result(None)
+
+
 class Subscriber:
     """One reader. Everything here belongs into the hub's loop."""
 
@@ -65,7 +83,7 @@ class Subscriber:
         """It is in the hub's line of those to be fed."""
         self._cursor = self._left = hub.end
         self._wake = asyncio.Event()
-        self._delivered: list[tuple[int, asyncio.Future[None]]] = []
+        self._delivered: list[Delivery] = []
 
     @property
     def cursor(self) -> int:
@@ -111,8 +129,14 @@ class Subscriber:
         while not self.has_more:
             self._wake.clear()
             await self._wake.wait()
+        return self.take_frames()
+
+    def take_frames(self) -> list[Frame]:
+        """Give the next frames as `next_frames` does, but none where it would wait."""
         if self.is_cut_off:
             raise TooSlowError
+        if self._cursor == self.hub.end:
+            return []
         frames = self.hub.read(self._cursor, MAX_READ_FRAMES)
         self._cursor += len(frames)
         return [frame for frame in frames if self.wants(frame)]
@@ -130,28 +154,30 @@ class Subscriber:
         if not self._delivered:
             return
         waiting, self._delivered = self._delivered, []
-        for end, future in waiting:
-            if end > self._left:
-                self._delivered.append((end, future))
-            elif not future.done():
-                future.set_result(None)
+        for delivery in waiting:
+            if delivery.end > self._left:
+                self._delivered.append(delivery)
+            else:
+                delivery.note(self)
 
-    def delivered(self, end: int) -> asyncio.Future[None]:
-        """A future that is done when the frame before `end` has left, or the reader is gone."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if end <= (self.hub.told if self.is_current else self._left):
-            future.set_result(None)
-        else:
-            self._delivered.append((end, future))
-        return future
+    def wait_for(self, delivery: Delivery) -> bool:
+        """Have the delivery told when it has left, or the reader is gone; False where it has left already."""
+        if delivery.end <= (self.hub.told if self.is_current else self._left):
+            return False
+        self._delivered.append(delivery)
+        return True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has left the hub."""
+        return not self.hub.has(self)
 
     def close(self) -> None:
         """Leave the hub; idempotent."""
         waiting, self._delivered = self._delivered, []
         self.forget()
-        for _, future in waiting:
-            if not future.done():
-                future.set_result(None)
+        for delivery in waiting:
+            delivery.note(self)
 
     def forget(self) -> None:
         """Leave the hub when the loop of its reader is gone, and whoever waited there with it."""

@@ -2,8 +2,7 @@
 
 `ConnectionManager`, `manager` and `broadcast_event` keep Pyrite's signatures. The fan-out itself
 is `live.hub`; a manager is its face for sockets. On our uvicorn protocol the hub writes to them; on any
-other server one small task a socket reads the hub's log by its cursor and awaits the send. Either way a
-stalled or dead socket delays nobody.
+other server `live.courier` awaits their sends. Either way a stalled or dead socket delays nobody.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from pyrite_watch.live.courier import Courier
 from pyrite_watch.live.frames import Frame, guest_frame
 from pyrite_watch.live.hub import Hub
 from pyrite_watch.live.subscriber import Sink, Subscriber, TooSlowError
@@ -48,6 +48,7 @@ class ConnectionManager:
 
     def __init__(self, hub: Hub | None = None, close_timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         self.hub = hub or Hub()
+        self.courier = Courier(self.hub)
         self.close_timeout_s = close_timeout_s
         self.claimed_by: asyncio.AbstractEventLoop | None = None
         """The loop of the app whose events it tells."""
@@ -80,6 +81,7 @@ class ConnectionManager:
         self._sockets.clear()
         self._streams.clear()
         self.hub.enter_loop()
+        self.courier.enter_loop()
         self._loop = loop
 
     async def connect(
@@ -185,7 +187,7 @@ class Fanout(Sink, Protocol):
 
 
 class _Socket:
-    """One connected socket. Where its server has our protocol, the hub feeds it; else a task of its own."""
+    """One connected socket. Where its server has our protocol, the hub feeds it; else the courier does."""
 
     def __init__(
         self, ws: WebSocket, subscriber: Subscriber, since: Since | None, manager: ConnectionManager
@@ -195,7 +197,6 @@ class _Socket:
         self._since = since
         self._manager = manager
         self._task: asyncio.Task[None] | None = None
-        self._is_sending = False
         # A fake socket of a test, or another server, has no such extension.
         extensions = getattr(ws, "scope", {}).get("extensions") or {}
         self._fanout: Fanout | None = extensions.get("pyrite.fanout")
@@ -206,63 +207,64 @@ class _Socket:
         self.subscriber.on_cut_off = self._end_slow
         # A replay goes on joining until it is through.
         self.subscriber.is_joining = self._since is not None
-        if self._since is None and self.subscriber.sink is not None:
-            self.subscriber.hub.feed(self.subscriber)
+        if self._since is None:
+            self._go_live()
         else:
-            self._start_task(self._run())
+            self._start_task(self._join(self._since))
 
     def stop(self) -> None:
         """Stop sending."""
-        self.subscriber.close()
+        self._leave()
         if self._task is not None:
             self._task.cancel()
+
+    def _leave(self) -> None:
+        self.subscriber.close()
+        self._manager.courier.discard(self)
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         self._task = asyncio.get_running_loop().create_task(work, name="pyrite-socket")
 
     def _end_slow(self) -> None:
-        """It was cut off. Its own task sees that by itself, unless its send is blocked."""
+        """It was cut off. While it joins, its own task sees that by itself."""
         if self._task is None or self._task.done():
-            self._start_task(self._close_slow())
-        elif self._is_sending:
-            self._task.cancel()
+            self._leave()
             self._start_task(self._close_slow())
 
-    async def _run(self) -> None:
+    def _go_live(self) -> None:
+        if self.subscriber.sink is not None:
+            self.subscriber.hub.feed(self.subscriber)
+        else:
+            self._manager.courier.add(self)
+
+    async def _join(self, since: Since) -> None:
         try:
-            if self._since is not None:
-                async for frames in join(self.subscriber, self._since):
-                    await self._send(frames)
-                self.subscriber.is_joining = False
-            if self.subscriber.sink is not None:
-                self.subscriber.hub.feed(self.subscriber)
-            else:
-                await self._go_live()
+            async for frames in join(self.subscriber, since):
+                await self.send(frames)
+            self.subscriber.is_joining = False
         except TooSlowError:
             await self._close_slow()
         except asyncio.CancelledError:
             raise
-        except Exception:
-            log.debug("A socket failed and is forgotten.", exc_info=True)
-            self._forget()
+        except Exception as error:  # noqa: BLE001 - `fail` logs it
+            self.fail(error)
+        else:
+            self._go_live()
+
+    def fail(self, error: Exception) -> None:
+        """Be told no more."""
+        if isinstance(error, TooSlowError):
+            self._start_task(self._close_slow())
+            return
+        log.debug("A socket failed and is forgotten.", exc_info=error)
+        self._forget()
 
     def _forget(self) -> None:
         self._manager.forget(self)
-        self.subscriber.close()
+        self._leave()
 
-    async def _go_live(self) -> None:
-        subscriber = self.subscriber
-        while True:
-            frames = await subscriber.next_frames()
-            self._is_sending = True
-            await self._send(frames)
-            self._is_sending = False
-            subscriber.sent()
-            if subscriber.has_more:
-                # A send to a socket with room gives way to nobody: others must have their turn.
-                await asyncio.sleep(0)
-
-    async def _send(self, frames: Sequence[Frame]) -> None:
+    async def send(self, frames: Sequence[Frame]) -> None:
+        """Send frames, each a message, and wait as long as its server does."""
         if self._fanout is not None:
             await self._fanout.send_frames(b"".join([frame.wire for frame in frames]))
             return
