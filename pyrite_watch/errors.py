@@ -255,6 +255,28 @@ class EntryNotFoundError(RequestError):
         self.entry_id, self.kb_name = entry_id, kb_name
 
 
+class PictureNotFoundError(RequestError):
+    """Nothing that the page may show is at that path: no picture, or a hidden one."""
+
+    status = 404
+    code = "NOT_FOUND"
+
+    def __init__(self, path: str, kb_name: str) -> None:
+        super().__init__(f"There is no picture '{path[:200]}' in '{kb_name}'.")
+        self.path, self.kb_name = path, kb_name
+
+
+class TooBigError(RequestError):
+    """What is to be shown is larger than an entry may be."""
+
+    status = 413
+    code = "TOO_BIG"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The text is longer than an entry may be: {limit:,} bytes.")
+        self.limit = limit
+
+
 class JobNotFoundError(RequestError):
     """No sync job has that id."""
 

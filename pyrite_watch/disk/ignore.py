@@ -141,6 +141,14 @@ class IgnoreRules:
             at = path.find("/", at + 1)
         return self.folder_rule(path) if folder else self.file_rule(path)
 
+    def picture_rule(self, path: str) -> str | None:
+        """Name the first rule, from the root down, that hides a file which is no entry."""
+        above, _, name = path.rpartition("/")
+        rule = self.path_rule(above, folder=True) if above else None
+        if rule is not None or name.startswith("."):
+            return rule or _HIDDEN
+        return self._pattern_rule(path, folder=False)
+
     def _pattern_rule(self, path: str, folder: bool) -> str | None:
         pattern = self._own.decide(path, folder) if self._own is not None else None
         if pattern is not None:

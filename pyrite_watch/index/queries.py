@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from pyrite_watch.index import links
+
 SORT_COLUMNS = ("updated_at", "created_at", "title", "id", "entry_type", "importance", "date", "path")
 
 ENTRY_FIELDS = (
@@ -47,30 +49,25 @@ def _entry(row: tuple[Any, ...], roots: Mapping[str, str]) -> Json:
 def _add_links(connection: sqlite3.Connection, entries: Sequence[tuple[int, Json]]) -> None:
     for row, entry in entries:
         targets = connection.execute(
-            "SELECT l.target, l.kb_name, t.title, t.entry_type FROM link l"
-            " LEFT JOIN kb k ON k.name = l.kb_name AND k.active"
-            " LEFT JOIN entry t ON t.kb_id = k.kb_id AND t.entry_id = l.target"
-            " WHERE l.source = ? ORDER BY l.position",
-            (row,),
-        )
-        entry["outlinks"] = [
-            {
-                "id": link[0],
-                "kb_name": link[1],
-                "title": link[2],
-                "entry_type": link[3],
-                "exists": link[2] is not None,
+            "SELECT target, kb_name FROM link WHERE source = ? ORDER BY position", (row,)
+        ).fetchall()
+        outlinks: dict[tuple[str, str], Json] = {}
+        for target, kb_name in targets:
+            found = links.resolve(connection, kb_name, target)
+            link = {
+                "id": found.entry_id if found else target,
+                "kb_name": kb_name,
+                "title": found.title if found else None,
+                "entry_type": found.entry_type if found else None,
+                "exists": found is not None,
             }
-            for link in targets
-        ]
-        sources = connection.execute(
-            "SELECT e.entry_id, k.name, e.title, e.entry_type FROM link l"
-            " JOIN entry e ON e.row = l.source JOIN kb k ON k.kb_id = e.kb_id AND k.active"
-            " WHERE l.target = ? AND l.kb_name = ? ORDER BY k.name, e.entry_id",
-            (entry["id"], entry["kb_name"]),
-        )
+            outlinks.setdefault((link["kb_name"], link["id"]), link)  # two ways to name one entry
+        entry["outlinks"] = list(outlinks.values())
         entry["backlinks"] = [
-            {"id": link[0], "kb_name": link[1], "title": link[2], "entry_type": link[3]} for link in sources
+            {"id": link.entry_id, "kb_name": link.kb_name, "title": link.title, "entry_type": link.entry_type}
+            for link in links.load_sources(
+                connection, entry["kb_name"], entry["id"], entry["path"], entry["title"]
+            )
         ]
 
 

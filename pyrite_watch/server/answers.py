@@ -65,6 +65,13 @@ POSITION: Json = {"Pyrite-Position": _header(_POSITION, "k3f9x2:1204")}
 ETAG: Json = {"ETag": _header("The revision, for `If-Match`", '"91ab4c8d02e7f6a35b1c9d8e7f60a1b2"')}
 NO_STORE: Json = {"Cache-Control": _header("Backlinks change without the revision", "no-store")}
 
+RENDERED: Json = {
+    "ETag": _header("Of this answer: links change without the entry", '"4be1c09a77d2f5e8a1b3c6d9"'),
+    "Pyrite-Revision": _header("Of the entry; a preview has none", ETAG["ETag"]["example"].strip('"'), False),
+    **POSITION,
+}
+PICTURE: Json = {"ETag": _header("Of the file", '"18a4-2f1-9c"')}
+
 _ERROR_POSITION: Json = {"Pyrite-Position": _header("EPOCH:OFFSET, the present one", "k3f9x2:1204", False)}
 _ERROR_ETAG: Json = {"ETag": _header("`revision`, where there is one", ETAG["ETag"]["example"], False)}
 _CHALLENGE: Json = {"WWW-Authenticate": _header("How to give the token", "Bearer")}

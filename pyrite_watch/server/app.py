@@ -22,7 +22,18 @@ from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.server import page, websocket
 from pyrite_watch.server.context import OWN_PATHS, AnswerHead, Live, PositionHeader
 from pyrite_watch.server.description import DESCRIPTION, SUMMARY, TAGS
-from pyrite_watch.server.endpoints import admin, entries, events, kbs, metrics, search, stream, writes
+from pyrite_watch.server.endpoints import (
+    admin,
+    entries,
+    events,
+    kbs,
+    metrics,
+    pictures,
+    render,
+    search,
+    stream,
+    writes,
+)
 from pyrite_watch.server.guard import Guard, GuardSettings
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings, check_state_dir, default_state_dir, resolve_kbs
@@ -57,7 +68,8 @@ def app_of(pipeline: Pipeline) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(page.router)
+    for module in (page, render, pictures):
+        app.include_router(module.router)
     live = _add(app, pipeline)
     app.add_exception_handler(StarletteHTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_fault)

@@ -41,5 +41,6 @@ TAGS: list[dict[str, Any]] = [
     {"name": "Entries", "description": "Read, find, write: an entry is a Markdown file."},
     {"name": "Knowledge bases", "description": "Which folders there are, and what is wrong in them."},
     {"name": "Events", "description": "What changed, in order. Live: `/ws`, see above."},
+    {"name": "Page", "description": "What the page shows: entries as HTML, and their pictures."},
     {"name": "Server", "description": "How it is, and comparing with the disk on request."},
 ]

@@ -65,6 +65,9 @@ WS_UNAUTHORIZED: Final = 4401
 COOKIE_MAX_AGE_S: Final = 365 * 24 * 3600  # "opened once": it ends when the token changes, hardly by time
 
 _READING_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PREVIEWS: Final = "/render/"
+"""What is sent there is shown, not kept."""
+
 _CORS_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _CORS_HEADERS: Final = ("Authorization", "X-API-Key", "Content-Type", "If-Match", "Last-Event-ID")
 _EXPOSED_HEADERS: Final = ("Pyrite-Position", "ETag")
@@ -303,7 +306,8 @@ class Guard:
                 if route != "/health" or method not in ("GET", "HEAD"):
                     raise UnauthorizedError
                 access = "read"
-            if access == "read" and method not in _READING_METHODS:
+            is_reading = method in _READING_METHODS or (method == "POST" and route.startswith(_PREVIEWS))
+            if access == "read" and not is_reading:
                 raise ReadOnlyTokenError
         scope["pyrite.access"] = access
         return None

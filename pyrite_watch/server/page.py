@@ -1,11 +1,23 @@
-"""The page and its files, from the package."""
+"""The page and its files, from the package. Every address of the page is answered with the same file.
+
+URLs in the page are relative to its `<base>`, which says where this server's root is as the browser
+sees it: right behind a proxy, whether or not that takes the sub-path off.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, HTTPException, Request, Response
+
+from pyrite_watch.server.conditional import answer_conditionally
+from pyrite_watch.server.context import Live
+from pyrite_watch.server.origins import parse_authority, parse_public_url
 
 router = APIRouter(include_in_schema=False)
 
@@ -13,13 +25,15 @@ CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
+        "worker-src 'self'",
         "style-src 'self'",
         "img-src 'self'",
         "connect-src 'self'",
-        "base-uri 'none'",
+        "base-uri 'self'",
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
+        "trusted-types pyrite pyrite-live",
     )
 )
 
@@ -31,32 +45,85 @@ _TYPES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _WebFile:
+    body: bytes
+    media_type: str
+    etag: str
+
+
 @cache
-def _web_files() -> dict[str, tuple[bytes, str]]:
+def _web_files() -> dict[str, _WebFile]:
     """The page's files: few and small, so they are read once. Nothing else can be asked for."""
-    found = {}
-    for item in files("pyrite_watch").joinpath("web").iterdir():
-        suffix = "." + item.name.rpartition(".")[2]
-        if suffix in _TYPES:
-            found[item.name] = (item.read_bytes(), _TYPES[suffix])
+    found: dict[str, _WebFile] = {}
+    _collect(files("pyrite_watch").joinpath("web"), "", found)
     return found
 
 
-def _answer(name: str) -> Response:
-    body, media_type = _web_files()[name]
+def _collect(folder: Traversable, prefix: str, found: dict[str, _WebFile]) -> None:
+    for item in folder.iterdir():
+        suffix = "." + item.name.rpartition(".")[2]
+        if item.is_dir():
+            _collect(item, f"{prefix}{item.name}/", found)
+        elif suffix in _TYPES:
+            body = item.read_bytes()
+            found[prefix + item.name] = _WebFile(body, _TYPES[suffix], _etag(body))
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def _answer(request: Request, file: _WebFile) -> Response:
     headers = {"Cache-Control": "no-cache", "Content-Security-Policy": CONTENT_SECURITY_POLICY}
-    return Response(body, media_type=media_type, headers=headers)
+    return answer_conditionally(request, file.body, file.media_type, file.etag, headers)
+
+
+def base_of(request: Request, depth: int) -> str:
+    """Where this server's root is, seen from an address of the page that lies so many folders deep."""
+    live: Live = request.app.state.pyrite_watch
+    given = live.pipeline.settings.public_url
+    if given:
+        public = parse_public_url(given)
+        host = parse_authority(request.headers.get("host", ""))
+        if host is not None and host.name == public.origin.name:
+            # Absolute: "/notes" without its last slash is not in the folder that it names.
+            return f"{public.path}/"
+    return "../" * depth or "./"
+
+
+def _page(request: Request, depth: int) -> Response:
+    page = _web_files()["index.html"]
+    base = f'<head>\n  <base href="{escape(base_of(request, depth))}">'.encode()
+    body = page.body.replace(b"<head>", base, 1)
+    return _answer(request, _WebFile(body, page.media_type, _etag(body)))
 
 
 @router.get("/")
-def get_page() -> Response:
+@router.get("/search")
+@router.get("/problems")
+def get_page(request: Request) -> Response:
     """The page."""
-    return _answer("index.html")
+    return _page(request, 0)
 
 
-@router.get("/web/{name}")
-def get_web_file(name: str) -> Response:
+@router.get("/k/{kb}")
+def get_kb_page(request: Request, kb: str) -> Response:
+    """The page: it says by itself where there is no such knowledge base."""
+    return _page(request, 1)
+
+
+@router.get("/k/{kb}/{entry_id}")
+def get_entry_page(request: Request, kb: str, entry_id: str) -> Response:
+    """The page: it says by itself where there is no such entry."""
+    return _page(request, 2)
+
+
+@router.get("/web")
+@router.get("/web/{name:path}")
+def get_web_file(request: Request, name: str = "") -> Response:
     """A file of the page."""
-    if name not in _web_files():
+    file = _web_files().get(name)
+    if file is None:
         raise HTTPException(404)
-    return _answer(name)
+    return _answer(request, file)

@@ -19,8 +19,10 @@ from pyrite_watch.errors import (
     KbNotFoundError,
     KbReadOnlyError,
     KbUnavailableError,
+    PictureNotFoundError,
     PositionLostError,
     PositionMalformedError,
+    TooBigError,
 )
 from pyrite_watch.model.entry import Revision
 from pyrite_watch.server.answers import Refusal
@@ -86,6 +88,11 @@ ENTRY_NOT_FOUND = Refusal.of(EntryNotFoundError("mulhc", "garden"), "No entry ha
 JOB_NOT_FOUND = Refusal.of(
     JobNotFoundError("5d1c3c0e9a0b4f6f8f3d2b1a00c0ffee"), "No job has that id, or it is forgotten by now."
 )
+PICTURE_NOT_FOUND = Refusal.of(
+    PictureNotFoundError("soil/mulch.png", "garden"),
+    "Nothing is there, or it is no picture, too large, hidden, or beyond a link.",
+)
+TOO_BIG = Refusal.of(TooBigError(16 << 20), "The body is longer than an entry may be (`--max-entry-bytes`).")
 POSITION_MALFORMED = Refusal.of(PositionMalformedError("1204"), "`since` is not EPOCH:OFFSET.")
 POSITION_LOST = Refusal.of(
     PositionLostError("h2d8q1:7", "k3f9x2:1204"),
@@ -122,6 +129,7 @@ CONFLICT = Refusal.of(
     "The file on disk is another than `If-Match` says, is gone, or another program is writing it. "
     "Nothing was written; `revision` is the one to start from, where there is a file.",
 )
+ROOT_UNAVAILABLE = Refusal.of(KbUnavailableError("garden"), "The knowledge base's folder is not there.")
 KB_UNAVAILABLE = Refusal.of(
     KbUnavailableError("garden"), "The knowledge base's folder is not there. Nothing was written."
 )
@@ -144,6 +152,7 @@ DISK_FULL = Refusal.of(
 AT_THE_DOOR = (HOST_NOT_ALLOWED, ORIGIN_NOT_ALLOWED, PROXY_WITHOUT_TOKEN)
 OF_HEALTH = (*AT_THE_DOOR, NOT_RUNNING, INTERNAL_ERROR)
 OF_READS = (UNAUTHORIZED, *AT_THE_DOOR, NOT_RUNNING, STOPPED, INDEX_UNREADABLE, INTERNAL_ERROR)
+OF_FILES = (UNAUTHORIZED, *AT_THE_DOOR, NOT_RUNNING, INTERNAL_ERROR)
 OF_SYNC = (UNAUTHORIZED, *AT_THE_DOOR, READ_ONLY_TOKEN, *OF_READS[4:], KB_NOT_FOUND)
 
 _OF_WRITES = (

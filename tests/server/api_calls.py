@@ -43,6 +43,9 @@ STREAM = ("GET", "/api/events")
 METRICS = ("GET", "/metrics")
 """The one whose answer is neither JSON nor a stream of it: `test_metrics.py` has it."""
 
+PAGE = {("GET", "/render/{kb}/{entry_id}"), ("POST", "/render/{kb}"), ("GET", "/files/{kb}/{path}")}
+"""Those of the page, whose answers are no JSON either: `test_render_api.py` has them."""
+
 WRITES = [call for call in CALLS if call[0] != "GET"]
 BELOW_API = [call for call in CALLS if call[1] != "/health"]
 

@@ -40,6 +40,7 @@ PROVOKED = {
     "asked": {"KB_NOT_FOUND", "NOT_FOUND", "POSITION_MALFORMED", "POSITION_LOST", "INVALID_WRITE",
               "PATH_OUTSIDE_KB", "ALREADY_EXISTS", "UNPARSABLE", "CONFLICT"},
     "kb": {"READ_ONLY", "KB_UNAVAILABLE"},
+    "page": {"TOO_BIG"},  # in test_render_api.py
     "disk": {"PERMISSION_DENIED", "WRITE_FAILED", "DISK_FULL"},
 }  # fmt: skip
 """The codes that the tests below bring about, by test."""

@@ -1,0 +1,242 @@
+// @ts-check
+// One entry: its text, its front matter, who links here. It follows its file: changed in place, kept where it
+// was deleted, and at its new address where it was moved.
+import { ask, entryPath, get, inWords, part, viewPath } from "../api.js";
+import { confirmDelete, openNewEntry } from "../dialogs.js";
+import { openEditor } from "../editor.js";
+import { make, setText } from "../html.js";
+import { makeMarks } from "../marks.js";
+import { clockOf, timeOf } from "../words.js";
+import { problemText } from "./problems.js";
+
+const LINKS_EVERY_MS = 400; // other entries' changes: who links here, and what is missing
+const SHOWN_FIRST = 12; // fields of the front matter; more are folded
+
+/** @param {any} value */
+function valueOf(value) {
+  if (Array.isArray(value) && value.every((one) => typeof one !== "object")) return value.join(", ");
+  return typeof value === "object" && value !== null ? make("pre", {}, JSON.stringify(value, null, 2)) : String(value ?? "–");
+}
+
+/** @param {any} ctx @param {HTMLElement} main @param {{kb: string, id: string}} params */
+export function openEntry(ctx, main, { kb, id }) {
+  const { store, router } = ctx;
+  const title = make("h1", { tabIndex: -1, dir: "auto" }, store.of(kb).get(id)?.title ?? "…");
+  const edit = make("button", { type: "button", "aria-keyshortcuts": "e", onclick: () => startEditing() }, "Edit");
+  const remove = make("button", { type: "button", onclick: () => confirmDelete(ctx, { kb, id, title: title.textContent ?? id, revision }) }, "Delete");
+  const tools = make("div.tools", { hidden: true }, edit, remove);
+  const crumb = make("a", { href: viewPath(kb) }, make("bdi", {}, kb));
+  const state = make("p.notice", { hidden: true });
+  const problems = make("div");
+  const facts = make("dl.facts");
+  const more = make("dl.facts");
+  const about = make("details.about", { hidden: true }, make("summary", {}, "More front matter"), more);
+  const body = make("div.body", { dir: "auto" });
+  const linkedList = make("ul", { role: "list" });
+  const linked = make("section.linked", { "aria-label": "Linked from", hidden: true }, make("h2", {}, "Linked from"), linkedList);
+  const host = make("div.editor-host");
+  const article = make("article", { dataset: { kb, id, revision: "" } }, make("div.view-head", {}, title, tools), state, problems, facts, about, host, body, linked);
+  main.append(make("p.crumbs", {}, make("a", { href: "./" }, "Knowledge bases"), " / ", crumb), article);
+
+  const marks = makeMarks(body, article);
+  /** @type {any} */ let editor = null;
+  let revision = "";
+  let etag = "";
+  let shown = "";
+  let shownLinks = "";
+  let closed = false;
+  let there = false; // it was shown, or is
+  let deleted = false;
+  let linksTimer = 0;
+  let edited = { kb, id }; // the editor follows a move at once, this view with the next frame
+
+  /** @param {any} entry */
+  function showEntry(entry) {
+    setText(title, entry.title);
+    if (view.title !== entry.title) {
+      view.title = entry.title;
+      ctx.retitle();
+    }
+    const kept = JSON.stringify({ ...entry, body: "", outlinks: 0, backlinks: 0 });
+    if (kept !== shown) {
+      shown = kept;
+      const { id: _id, title: _title, type: _type, tags: _tags, date: _date, ...rest } = entry.metadata ?? {};
+      const all = /** @type {[string, any][]} */ ([
+        ["Type", entry.entry_type],
+        ...(entry.tags?.length ? [["Tags", entry.tags.join(", ")]] : []),
+        ...(entry.date ? [["Date", entry.date]] : []),
+        ["Changed", timeOf(entry.updated_at)],
+        ["File", make("bdi.path", {}, entry.path)],
+        ...Object.entries(rest).map(([name, value]) => [name, valueOf(value)]),
+      ]);
+      const pairs = all.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", { dir: "auto" }, value)));
+      const long = pairs.filter((pair, at) => at >= SHOWN_FIRST || pair.querySelector("pre"));
+      facts.replaceChildren(...pairs.filter((pair) => !long.includes(pair)));
+      more.replaceChildren(...long);
+      about.hidden = !long.length;
+    }
+    const links = JSON.stringify(entry.backlinks);
+    if (links !== shownLinks) {
+      shownLinks = links;
+      linkedList.replaceChildren(...entry.backlinks.map((/** @type {any} */ { kb_name, id: other, title: its }) => make(
+        "li", { dataset: { kb: kb_name, id: other } }, make("a", { href: viewPath(kb_name, other) }, make("bdi", {}, its)), kb_name !== kb && make("span.meta", {}, ` · ${kb_name}`),
+      )));
+      linked.hidden = !entry.backlinks.length;
+    }
+    path = entry.path;
+    showProblems();
+  }
+
+  let path = "";
+  let shownProblems = "";
+  function showProblems() {
+    const found = store.problems.filter((/** @type {any} */ one) => one.kb_name === kb && one.path === path);
+    const now = JSON.stringify(found);
+    if (now === shownProblems) return;
+    shownProblems = now;
+    const fill = () => problems.replaceChildren(...found.map((/** @type {any} */ one) => make("p.notice.bad", { dir: "auto" }, `This file has a problem. ${problemText(one)}`)));
+    there ? marks.anchored(fill) : fill();
+  }
+
+  /** @param {string} text @param {boolean} [bad] */
+  function say(text, bad = false) {
+    const change = () => {
+      setText(state, text);
+      state.hidden = !text;
+      state.classList.toggle("bad", bad);
+    };
+    there ? marks.anchored(change) : change();
+  }
+
+  /** @param {string} now */
+  function isAt(now) {
+    if (now !== revision) article.dataset.revision = revision = now;
+  }
+
+  let loading = false;
+  let again = false;
+  /** @param {{silent?: boolean}} [options] */
+  async function load({ silent = false } = {}) {
+    if (loading) return void (again = true);
+    loading = true;
+    try {
+      const [of_kb, of_id] = [kb, id];
+      const same = () => !closed && of_kb === kb && of_id === id;
+      const text = ask(`render/${part(kb)}/${part(id)}`, { headers: etag ? { "If-None-Match": etag } : {}, signal: AbortSignal.timeout(30_000) })
+        .then(async (response) => {
+          const html = response.status === 200 ? await response.text() : "";
+          if (!same()) return response;
+          if (response.status === 200) {
+            marks.update(html, { silent: silent || deleted });
+            etag = response.headers.get("ETag") ?? "";
+          }
+          if (response.status === 200 || response.status === 304) isAt(response.headers.get("Pyrite-Revision") ?? revision);
+          return response;
+        });
+      const [rendered, entry] = await Promise.all([text, get(entryPath(kb, id))]);
+      if (!same()) again = !closed;
+      else if (entry.ok) {
+        if (!there || deleted || !state.hidden) say(rendered.status < 400 ? "" : inWords(rendered), true);
+        marks.anchored(() => showEntry(entry.body));
+        there = true;
+        deleted = false;
+        article.classList.remove("is-deleted");
+        if (rendered.status >= 400 || !revision) isAt(entry.body.revision);
+        const writable = !store.kbs.get(kb)?.read_only;
+        tools.hidden = !writable || Boolean(editor);
+      } else if (entry.status === 404) absent();
+      else say(inWords(entry), true);
+    } catch (error) {
+      if (!closed && !there) say(`${inWords(error)} This entry is shown as soon as it does.`, true);
+    }
+    loading = false;
+    if (again) {
+      again = false;
+      await load({ silent });
+    }
+  }
+
+  function absent() {
+    if (there) return gone();
+    setText(title, id);
+    view.title = "Not here";
+    ctx.retitle();
+    say(`There is no entry “${id}” in “${kb}”. It may have been deleted or renamed. When it comes, it is shown here.`);
+    if (!article.querySelector(".make") && store.kbs.get(kb) && !store.kbs.get(kb).read_only) {
+      article.insertBefore(make("p.make", {}, make("button", { type: "button", onclick: () => openNewEntry(ctx, { kb }) }, "New entry")), problems);
+    }
+  }
+
+  function gone() {
+    deleted = true;
+    tools.hidden = true;
+    article.classList.add("is-deleted");
+    say(`This entry was deleted at ${clockOf()}. What you see is its last version.`, true);
+  }
+
+  /** It is at another address now. @param {string} to_kb @param {string} to_id */
+  function moved(to_kb, to_id) {
+    [kb, id] = [to_kb, to_id];
+    Object.assign(article.dataset, { kb, id });
+    crumb.href = viewPath(kb);
+    setText(crumb, kb);
+    etag = "";
+    router.rename(viewPath(kb, id));
+    load({ silent: true });
+  }
+
+  function startEditing() {
+    if (editor || tools.hidden) return;
+    editor = openEditor(ctx, host, { kb, id, article });
+    edited = { kb, id };
+    tools.hidden = body.hidden = true;
+    view.editor = editor;
+  }
+
+  function looksAgain() {
+    linksTimer ||= setTimeout(async () => {
+      linksTimer = 0;
+      if (there && !deleted && !closed) await load({ silent: true });
+    }, LINKS_EVERY_MS);
+  }
+
+  const stop = store.observe({ tell: () => there && showProblems() });
+  const view = {
+    title: store.of(kb).get(id)?.title ?? id,
+    editor,
+    ready: load(),
+    /** @param {any} event */
+    onEvent(event) {
+      const { type, kb_name, entry_id, moved_to } = event;
+      if (type === "kb_synced") return;
+      if (kb_name !== kb || entry_id !== id) return looksAgain();
+      if (type !== "entry_deleted") return void load();
+      if (moved_to) moved(moved_to.kb_name, moved_to.entry_id);
+      else if (there) gone();
+    },
+    /** @param {any} event */
+    editorEvent(event) {
+      if (!editor || event.kb_name !== edited.kb || event.entry_id !== edited.id) return;
+      editor.onEvent(event);
+      if (event.moved_to) edited = { kb: event.moved_to.kb_name, id: event.moved_to.entry_id };
+    },
+    reload: () => load(),
+    onSaved: () => load(),
+    onEditorClosed() {
+      editor = view.editor = null;
+      body.hidden = false;
+      tools.hidden = deleted;
+      if (!closed) load();
+    },
+    edit: startEditing,
+    nextChange: () => marks.next(),
+    close() {
+      closed = true;
+      editor?.close();
+      stop();
+      clearTimeout(linksTimer);
+      marks.close();
+    },
+  };
+  return view;
+}

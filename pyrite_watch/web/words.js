@@ -1,0 +1,57 @@
+// @ts-check
+// Numbers, counts and times in words.
+import { make } from "./html.js";
+
+const number = new Intl.NumberFormat("en");
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const year = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
+
+/** @param {number} n */
+export const count = (n) => number.format(n);
+
+/** @param {number} n */
+export const plural = (n, one = "entry", many = "entries") => `${count(n)} ${n === 1 ? one : many}`;
+
+/** @param {Date} [when] */
+export const clockOf = (when = new Date()) => clock.format(when);
+
+let today = ""; // asked for each row of a list: made once a minute
+let todayUntil = 0;
+
+/** A moment in few characters: the clock today, the day this year, else the date. @param {string | undefined} ts */
+export function shortTime(ts) {
+  const when = new Date(ts ?? Date.now());
+  if (Number.isNaN(when.getTime())) return String(ts);
+  if (Date.now() > todayUntil) {
+    today = new Date().toDateString();
+    todayUntil = Date.now() + 60_000;
+  }
+  const on = when.toDateString();
+  if (on === today) return minute.format(when);
+  return (on.slice(-4) === today.slice(-4) ? day : year).format(when);
+}
+
+/** @param {string} [ts] */
+export function timeOf(ts) {
+  const when = new Date(ts ?? Date.now());
+  const good = !Number.isNaN(when.getTime());
+  const text = good && when.toDateString() === new Date().toDateString() ? clock.format(when) : shortTime(ts);
+  return make("time", { dateTime: good ? when.toISOString() : null, title: good ? full.format(when) : null }, text);
+}
+
+/** How late a change came. @param {number} ms */
+export function lateness(ms) {
+  if (ms < 1) return "";
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 90_000) return `${Math.round(ms / 1_000)} s late`;
+  return ms < 5_400_000 ? `${Math.round(ms / 60_000)} min late` : `${Math.round(ms / 3_600_000)} h late`;
+}
+
+/** @param {{updated: number, created: number, deleted: number}} counts */
+export function changesInWords({ updated, created, deleted }) {
+  const words = [updated && `${count(updated)} changed`, created && `${count(created)} created`, deleted && `${count(deleted)} deleted`];
+  return words.filter(Boolean).join(", ");
+}

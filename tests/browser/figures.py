@@ -1,0 +1,145 @@
+"""Measure the page: first view, event to painted change, frames in a storm, layout shift, bytes.
+
+    python tests/browser/figures.py
+
+Real Chromium, real server, real files: a KB of 4,270 entries. Prints a line a figure and its limit, and ends
+with 1 where one is missed. A machine that does something else meanwhile makes these figures larger.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.corpus import generate_many
+from harness.fixtures import Starter
+from harness.process import REPOSITORY
+
+from browser.browser import Chromium, Pages, Watch, wait_for
+
+ENTRIES = 4_270
+STORM = 4_000
+EDITS = 41
+WEB = REPOSITORY / "pyrite_watch" / "web"
+
+RECORD_FRAMES = """
+window.frames_ms = [];
+{ let last = performance.now();
+  const tick = (now) => { window.frames_ms.push(now - last); last = now; requestAnimationFrame(tick); };
+  requestAnimationFrame(tick); }
+"""
+RECORD_TASKS = """
+window.tasks_ms = [0];
+new PerformanceObserver((list) => {
+  for (const {duration} of list.getEntries()) window.tasks_ms.push(duration);
+}).observe({type: "longtask"});
+"""
+RECORD_SHIFT = """
+window.shift = 0;
+new PerformanceObserver((list) => { for (const entry of list.getEntries()) window.shift += entry.value; })
+  .observe({type: "layout-shift"});
+"""
+# When the frame with the change was painted.
+RECORD_PAINT = """
+window.painted = [];
+new MutationObserver(() => {
+  const text = document.querySelector('.body').textContent;
+  const found = /sent at ([0-9.]+)/.exec(text);
+  if (!found || found[1] === window.lastSent) return;
+  window.lastSent = found[1];
+  requestAnimationFrame(() => setTimeout(() => window.painted.push([Number(found[1]), Date.now()])));
+}).observe(document.querySelector('.body'), {subtree: true, childList: true, characterData: true});
+"""
+
+
+def main() -> int:
+    """Measure everything; 1 where a limit is missed."""
+    missed = 0
+
+    def tell(name: str, value: float, limit: float, unit: str) -> None:
+        nonlocal missed
+        missed += value > limit
+        print(
+            f"{name:<52} {value:>9.1f} {unit:<3} (limit {limit:g}){'  MISSED' if value > limit else ''}",
+            flush=True,
+        )
+
+    files = [path for path in WEB.rglob("*") if path.suffix in (".js", ".css")]
+    tell("script and style, before compression", sum(path.stat().st_size for path in files) / 1_000, 80, "KB")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        home.mkdir()
+        kb = generate_many(home / "notes" / "many", ENTRIES)
+        entry = kb / "area-0000" / "entry-000001.md"
+        starter = Starter(home)
+        chromium = Chromium()
+        chromium.take_up()
+        try:
+            watch = Watch(starter, kb)
+            pages = Pages(chromium.browser, watch.url)
+            page = pages("/")
+            wait_for(page, "document.querySelector('#status').dataset.state === 'live'")
+
+            views = []
+            for _ in range(7):
+                began_s = time.perf_counter()
+                page.goto(f"{watch.url}/k/many")
+                wait_for(
+                    page,
+                    "document.querySelectorAll('main [data-id] a').length > 5"
+                    " && document.body.textContent.includes('4,270 entries')",
+                )
+                page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+                views.append((time.perf_counter() - began_s) * 1_000)
+            tell(f"first view of {ENTRIES:,} entries, median of 7", statistics.median(views), 1_000, "ms")
+
+            page.goto(f"{watch.url}/k/many/entry-000001")
+            wait_for(page, "document.querySelector('article')?.dataset.revision.length === 32")
+            wait_for(page, "document.querySelector('#status').dataset.state === 'live'")
+            page.evaluate(RECORD_PAINT)
+            for count in range(1, EDITS + 1):
+                text = f"Number {count}, sent at {time.time() * 1_000:.3f}"
+                entry.write_text(f"---\nid: entry-000001\ntitle: T\n---\n\n{text}\n", encoding="utf-8")
+                wait_for(page, f"window.painted.length >= {count}")
+            painted = page.evaluate("window.painted")
+            told = [event["ts"] for event in watch.process.events if event["entry_id"] == "entry-000001"][
+                -EDITS:
+            ]
+            told_ms = [datetime.fromisoformat(ts).timestamp() * 1_000 for ts in told]
+            lags = [at - ts for ts, (_, at) in zip(told_ms, painted, strict=True)]
+            tell(f"event to change painted, median of {EDITS}", statistics.median(lags), 50, "ms")
+            print(
+                f"  (from the file's writing: {statistics.median(at - sent for sent, at in painted):.1f} ms)"
+            )
+
+            page.goto(f"{watch.url}/k/many")
+            wait_for(page, "document.querySelectorAll('main [data-id] a').length > 5")
+            wait_for(page, "document.querySelector('#status').dataset.state === 'live'")
+            page.evaluate(RECORD_FRAMES)
+            page.evaluate(RECORD_TASKS)
+            page.evaluate(RECORD_SHIFT)
+            contents = {path: path.read_bytes() for path in sorted(kb.rglob("*.md"))[:STORM]}
+            for path, content in contents.items():
+                path.write_bytes(content + b"\nOne more line.\n")
+            # Said one second after the last event of the burst, so all of them were shown by then.
+            wait_for(page, "document.querySelector('#status').textContent.includes('changed')", 60_000)
+            frames = page.evaluate("window.frames_ms")
+            tell(f"longest frame in a storm of {STORM:,} events", max(frames), 100, "ms")
+            tell("longest task in it (the page's own part)", max(page.evaluate("window.tasks_ms")), 100, "ms")
+            tell("layout shift in it, thousandths", page.evaluate("window.shift") * 1_000, 0, "")
+            pages.close()
+        finally:
+            chromium.close()
+            for process in starter.processes:
+                process.close()
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""Drafts: what was typed outlives the tab, the storage's refusal, and another tab on the same entry."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+from harness.wait import eventually
+from playwright.sync_api import Dialog, Error, Page, expect
+
+from browser.browser import Pages, Watch
+from browser.editing import (
+    TYPED,
+    await_draft,
+    await_saved,
+    body_of,
+    drafts_in,
+    expect_conflict,
+    expect_no_conflict,
+    open_editor,
+    press,
+    type_text,
+)
+
+FULL = "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') };"
+DENIED = """Object.defineProperty(window, 'localStorage', {
+  get() { throw new DOMException('denied', 'SecurityError') } });"""
+
+
+def crash(page: Page) -> None:
+    """End the tab's process as a fault in it would."""
+    with page.expect_event("crash"), contextlib.suppress(Error):
+        page.goto("chrome://crash")
+    page.close()
+
+
+def test_a_crash_of_the_tab_keeps_the_draft(watch: Watch, open_page: Pages) -> None:
+    """The tab's process dies while somebody types: the next tab offers the text, and saves it."""
+    open_page.expect_complaint("a tab crashed")
+    page = open_editor(open_page)
+    type_text(page)
+    await_draft(page)
+    crash(page)
+    page = open_editor(open_page)
+    expect(page.get_by_role("form").get_by_text("There is an unsaved draft from")).to_be_visible()
+    assert body_of(page) == "Text 1."
+    press(page, "Restore draft")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+    expect_no_conflict(page)
+    press(page, "Save")
+    await_saved(watch.kb / "entry-1.md", TYPED)
+    eventually(lambda: not drafts_in(page))
+
+
+def test_a_draft_of_an_older_revision_is_a_conflict(watch: Watch, open_page: Pages) -> None:
+    """Restored after the file changed, a draft asks before it is saved over what is there."""
+    page = open_editor(open_page)
+    type_text(page)
+    await_draft(page)
+    page.close()
+    watch.write("entry-1", "Changed meanwhile.")
+    eventually(lambda: watch.api.entry("small", "entry-1")["body"] == "Changed meanwhile.")
+    page = open_editor(open_page)
+    assert body_of(page) == "Changed meanwhile."
+    press(page, "Restore draft")
+    expect_conflict(page)
+    assert body_of(page) == "Text 1." + TYPED
+    assert "Changed meanwhile." in (watch.kb / "entry-1.md").read_text(encoding="utf-8")
+    press(page, "Keep mine")
+    await_saved(watch.kb / "entry-1.md", TYPED)
+
+
+def test_cancel_keeps_a_draft_and_discard_drops_it(watch: Watch, open_page: Pages) -> None:
+    """Cancel asks nothing and writes nothing; the draft goes only when it is discarded in so many words."""
+    page = open_editor(open_page)
+    type_text(page)
+    press(page, "Cancel")
+    expect(page.get_by_label("Body", exact=True)).to_have_count(0)
+    await_draft(page)
+    assert TYPED not in (watch.kb / "entry-1.md").read_text(encoding="utf-8")
+    press(page, "Edit")
+    press(page, "Restore draft")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+    press(page, "Cancel")
+    press(page, "Edit")
+    press(page, "Discard draft")
+    eventually(lambda: not drafts_in(page))
+    assert body_of(page) == "Text 1."
+
+
+def test_restoring_over_typed_text_loses_neither(watch: Watch, open_page: Pages) -> None:
+    """What was typed before Restore is pressed stays as a draft of its own."""
+    page = open_editor(open_page)
+    type_text(page)
+    await_draft(page)
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text("Live")
+    press(page, "Edit")
+    expect(page.get_by_role("button", name="Restore draft")).to_be_visible()
+    type_text(page, " Second thought.")
+    press(page, "Restore draft")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+    await_draft(page, " Second thought.")
+    await_draft(page)
+
+
+def test_full_storage_is_told_and_loses_nothing(watch: Watch, open_page: Pages) -> None:
+    """Where storage is full the page says so, closing asks, and the text is saved all the same."""
+    page = open_page(goto=False)
+    page.add_init_script(FULL)
+    page = open_editor(open_page, page=page)
+    type_text(page)
+    expect(page.get_by_text("This draft lives only in this tab")).to_be_visible()
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.close(run_before_unload=True)
+    eventually(lambda: page.evaluate("1") and asked == ["beforeunload"])
+    # Through the page and back: this tab's memory has it.
+    press(page, "Cancel")
+    press(page, "Edit")
+    press(page, "Restore draft")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+    press(page, "Save")
+    await_saved(watch.kb / "entry-1.md", TYPED)
+    expect(page.get_by_label("Body", exact=True)).to_have_count(0)
+    with page.expect_event("close"):  # nothing to ask about any more
+        page.close(run_before_unload=True)
+
+
+def test_denied_storage_is_told_and_loses_nothing(watch: Watch, open_page: Pages) -> None:
+    """Where the browser denies its storage, the editor works, and says that the draft is in this tab only."""
+    page = open_page(goto=False)
+    page.add_init_script(DENIED)
+    page = open_editor(open_page, page=page)
+    type_text(page)
+    expect(page.get_by_text("This draft lives only in this tab")).to_be_visible()
+    watch.write("entry-1", "From the disk.")
+    expect_conflict(page)
+    press(page, "Load from disk")
+    press(page, "Undo")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+    press(page, "Keep mine")
+    await_saved(watch.kb / "entry-1.md", TYPED)
+
+
+def test_two_tabs_on_one_entry_keep_both_texts(watch: Watch, open_page: Pages) -> None:
+    """Either tab warns, keeps its own draft, and the later save asks before it writes over the earlier."""
+    one, two = open_editor(open_page), open_editor(open_page)
+    type_text(one, " From tab one.")
+    type_text(two, " From tab two.")
+    for page in (one, two):
+        expect(page.get_by_role("form").get_by_text("being edited in another tab")).to_be_visible()
+    await_draft(one, "From tab one.")
+    await_draft(one, "From tab two.")
+    press(one, "Save")
+    await_saved(watch.kb / "entry-1.md", "From tab one.")
+    expect_conflict(two)
+    assert body_of(two) == "Text 1. From tab two."
+    assert any("tab two" in draft for draft in drafts_in(two))
+    press(two, "Keep mine")
+    await_saved(watch.kb / "entry-1.md", "From tab two.")
+
+
+def test_a_draft_that_another_tab_types_is_not_offered(watch: Watch, open_page: Pages) -> None:
+    """A second tab says that the entry is being edited, and does not take the first one's text away."""
+    one = open_editor(open_page)
+    type_text(one)
+    await_draft(one)
+    two = open_editor(open_page)
+    expect(two.get_by_role("form").get_by_text("being edited in another tab")).to_be_visible()
+    expect(two.get_by_role("button", name="Restore draft")).to_have_count(0)
+    one.close()
+    two.reload()
+    expect(two.get_by_role("status")).to_contain_text(re.compile("Live"))
+    press(two, "Edit")
+    expect(two.get_by_role("button", name="Restore draft")).to_be_visible()
+
+
+def test_typing_back_to_what_was_there_is_no_draft(watch: Watch, open_page: Pages) -> None:
+    """Text that equals the file's again leaves nothing behind."""
+    page = open_editor(open_page)
+    type_text(page, "x")
+    await_draft(page, "Text 1.x")
+    page.keyboard.press("Backspace")
+    eventually(lambda: not drafts_in(page))
+    press(page, "Cancel")
+    expect(page.get_by_text("Your text is kept")).to_have_count(0)
+
+
+def test_drafts_belong_to_kb_and_id(watch: Watch, open_page: Pages) -> None:
+    """A draft of one entry is not offered for another."""
+    page = open_editor(open_page)
+    type_text(page)
+    await_draft(page)
+    page = open_editor(open_page, "/k/small/entry-2")
+    assert body_of(page) == "Text 2."
+    type_text(page, "!")
+    await_draft(page, "Text 2.!")
+    expect(page.get_by_role("button", name="Restore draft")).to_have_count(0)

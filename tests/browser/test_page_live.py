@@ -1,0 +1,210 @@
+"""How the page tells what happens: storms, breaks, pause, the status in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.fixtures import make_small_kb
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
+
+from browser.browser import SERVER_GONE, Pages, Watch, wait_for
+
+RECORD_SAID = """
+window.said = [];
+new MutationObserver((all) => {
+  const texts = all.flatMap(({addedNodes}) => [...addedNodes]).map((node) => node.textContent.trim());
+  window.said.push(...texts.filter(Boolean));
+}).observe(document.querySelector('[role=status]'), {subtree: true, childList: true});
+"""
+HIDE = """
+Object.defineProperty(document, 'hidden', {configurable: true, get: () => window.isHidden ?? false});
+window.setHidden = (hidden) => {
+  window.isHidden = hidden;
+  document.dispatchEvent(new Event('visibilitychange'));
+};
+"""
+
+
+def live(page: Page) -> Page:
+    """Wait until the page is live."""
+    expect(page.locator("#status")).to_contain_text("Live")
+    return page
+
+
+def write_many(watch: Watch, first: int, last: int, body: str = "Many.") -> None:
+    """Write entries with numbers from `first` to `last`."""
+    for number in range(first, last + 1):
+        watch.write(f"entry-{number}", f"{body} {number}")
+
+
+def test_a_storm_is_one_line_and_one_announcement(
+    serve: Callable[..., Watch], pages_of: Callable[[str], Pages], home: Path
+) -> None:
+    """142 changed, 9 created, 3 deleted: one line, one sentence announced, at most three toasts."""
+    watch = serve(make_small_kb(home / "notes" / "guide", 160))
+    page = live(pages_of(watch.url)("/"))
+    page.evaluate(RECORD_SAID)
+    write_many(watch, 1, 142)
+    write_many(watch, 201, 209)
+    for number in (158, 159, 160):
+        (watch.kb / f"entry-{number}.md").unlink()
+    words = "guide: 142 changed, 9 created, 3 deleted"
+    expect(page.locator("#activity li")).to_have_text([re.compile(re.escape(words))])
+    wait_for(page, f"window.said.includes('{words}')")
+    assert page.evaluate("window.said") == [words]
+    assert page.locator("[role=status]").count() == 1
+    assert page.locator("#toasts > *").count() <= 3
+
+
+def test_a_restart_lists_what_changed_meanwhile(open_page: Pages, watch: Watch) -> None:
+    """What changed while the server was away is told and listed; what is open is true; no reload."""
+    open_page.expect_complaint(SERVER_GONE)
+    page = live(open_page("/k/small/entry-1"))
+    page.evaluate("window.marker = true")
+    watch.stop()
+    write_many(watch, 1, 12, "Changed meanwhile.")
+    watch.start()
+    expect(page.locator(".body")).to_have_text("Changed meanwhile. 1")
+    toast = page.locator("#toasts", has_text="While you were away: 12 entries changed")
+    expect(toast).to_be_visible()
+    toast.get_by_role("button", name="Show").click()
+    expect(page.locator("#activity .away summary")).to_have_text("While you were away: 12 entries changed")
+    expect(page.locator("#activity .away [data-kb=small][data-id]")).to_have_count(12)
+    expect(page.locator("main li[data-kb=small]:not([data-id])").first).to_contain_text("12 entries")
+    assert page.evaluate("window.marker")
+
+
+def test_a_new_epoch_is_told_and_everything_is_true_again(open_page: Pages, watch: Watch, home: Path) -> None:
+    """Where the log began anew, the page says so, shows what is there now, and does not reload."""
+    open_page.expect_complaint(SERVER_GONE)
+    page = live(open_page("/k/small/entry-1"))
+    page.evaluate("window.marker = true")
+    watch.kill()
+    watch.write("entry-1", "Of another epoch.")
+    watch.write("entry-6", "New.")
+    watch.start(state_dir=home / "other-state")
+    expect(page.locator(".body")).to_have_text("Of another epoch.")
+    expect(page.locator("#toasts")).to_contain_text("Too much changed: reloaded.")
+    page.locator(".crumbs a", has_text="small").click()
+    expect(page.locator("main [data-id=entry-6] a")).to_be_visible()
+    watch.write("entry-6", "And live again.")
+    page.locator("main [data-id=entry-6] a").click()
+    expect(page.locator(".body")).to_have_text("And live again.")
+    assert page.evaluate("window.marker")
+
+
+def test_a_server_that_is_gone_leaves_what_is_shown(open_page: Pages, watch: Watch) -> None:
+    """The words change at once, the banner with the time comes only after 1.5 s, and the entry stays."""
+    open_page.expect_complaint(SERVER_GONE)
+    page = live(open_page("/k/small/entry-1"))
+    expect(page.locator(".body")).to_have_text("Text 1.")
+    page.evaluate(
+        """() => {
+          new MutationObserver(() => {
+            const state = document.querySelector('#status').dataset.state;
+            if (state === 'reconnecting') window.lostAt ??= performance.now();
+            if (!document.querySelector('#notice').hidden) window.toldAt ??= performance.now();
+          }).observe(document.body, {subtree: true, attributes: true, childList: true});
+        }"""
+    )
+    watch.kill()
+    expect(page.locator("#status")).to_contain_text("Reconnecting…")
+    expect(page.locator("#notice")).to_contain_text(re.compile(r"does not answer since \d"))
+    assert page.evaluate("window.toldAt - window.lostAt") > 1_000
+    expect(page.locator(".body")).to_have_text("Text 1.")
+    watch.start()
+    live(page)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_a_short_break_shows_no_banner(open_page: Pages, watch: Watch) -> None:
+    """A connection that is lost and found again at once changes nothing but the word."""
+    page = live(open_page("/"))
+    page.evaluate(
+        """() => {
+          window.banner = false;
+          new MutationObserver(() => { window.banner ||= !document.querySelector('#notice').hidden; })
+            .observe(document.querySelector('#notice'), {attributes: true});
+        }"""
+    )
+    page.context.set_offline(True)
+    page.context.set_offline(False)
+    watch.write("entry-1", "After it.")
+    expect(page.locator("#activity")).to_contain_text("Title of entry-1")
+    assert not page.evaluate("window.banner")
+
+
+def test_pause_holds_and_counts_and_resume_merges(open_page: Pages, watch: Watch) -> None:
+    """While paused the entry stays, each changed one is counted once, and Resume shows them all."""
+    page = live(open_page("/k/small/entry-1"))
+    expect(page.locator(".body")).to_have_text("Text 1.")
+    page.keyboard.press("p")
+    expect(page.locator("#status")).to_contain_text("Paused")
+    watch.write("entry-1", "Held.")
+    expect(page.locator("#held")).to_have_text("1 held")
+    watch.write("entry-1", "Held twice.")
+    watch.write("entry-2", "Another.")
+    expect(page.locator("#held")).to_have_text("2 held")
+    expect(page.locator(".body")).to_have_text("Text 1.")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".body")).to_have_text("Held twice.")
+    expect(page.locator("#status")).to_contain_text("Live")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(page.locator("#held")).to_be_hidden()
+
+
+def test_a_hidden_tab_counts_in_its_title(open_page: Pages, watch: Watch) -> None:
+    """What changes while nobody looks is counted in the title, an entry once, until one looks."""
+    page = open_page(goto=False)
+    page.add_init_script(HIDE)
+    page.goto(f"{watch.url}/")
+    live(page)
+    page.evaluate("setHidden(true)")
+    for number in (1, 2, 3, 3):
+        watch.write(f"entry-{number}", f"Unseen {number}.")
+    expect(page).to_have_title("(3) Pyrite Watch")
+    page.evaluate("setHidden(false)")
+    expect(page).to_have_title("Pyrite Watch")
+    expect(page.locator("#activity")).to_contain_text("Title of entry-3")
+
+
+def test_a_first_index_shows_its_progress(open_page: Pages, watch: Watch) -> None:
+    """While the server indexes, the status says how far it is; when it is through, the entries are there."""
+    page = open_page(goto=False)
+    answers = iter([{"done": 812, "total": 4300}, {"done": 4299, "total": 4300}])
+
+    def health(route: Route) -> None:
+        answer = next(answers, None)
+        route.fulfill(json={"status": "ok", "indexing": answer})
+
+    page.route("**/health", health)
+    page.goto(f"{watch.url}/")
+    expect(page.locator("#status")).to_contain_text("Indexing 812 of 4,300")
+    live(page)
+    expect(page.get_by_role("progressbar")).to_be_hidden()
+
+
+def test_a_newer_server_is_offered_not_imposed(open_page: Pages, watch: Watch) -> None:
+    """When a server of another version answers, a toast offers to load the page again; nothing reloads."""
+    page = open_page(goto=False)
+    page.add_init_script("delete window.SharedWorker; window.versions = ['1.0.0'];")
+    sockets: list[WebSocketRoute] = []
+
+    def route(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        sockets.append(socket)
+        version = rf'\1"{len(sockets)}.0.0"'
+        server.on_message(
+            lambda text: socket.send(re.sub(r'("server_version": ?)"[^"]*"', version, str(text)))
+        )
+
+    page.route_web_socket(re.compile("/ws"), route)
+    page.goto(f"{watch.url}/")
+    live(page)
+    page.evaluate("window.marker = true")
+    sockets[0].close(code=1012)
+    expect(page.locator("#toasts")).to_contain_text("The server is now 2.0.0.")
+    expect(page.locator("#toasts").get_by_role("button", name="Reload")).to_be_visible()
+    assert page.evaluate("window.marker")
