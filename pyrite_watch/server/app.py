@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -152,10 +152,12 @@ async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     return answer
 
 
-async def _answer_http_error(request: Request, error: Exception) -> JSONResponse:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     """What the router itself refuses: no such route, no such method."""
     assert isinstance(error, StarletteHTTPException)
     status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.NOT_FOUND and (shown := page.answer_unknown(request)) is not None:
+        return shown
     answer = _answer(status, status.name, f"{request.url.path[:200]}: {error.detail}")
     answer.headers.update(error.headers or {})
     return answer

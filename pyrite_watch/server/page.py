@@ -37,6 +37,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
+_NOT_PAGES = frozenset({"api", "files", "render", "web", "ws"})
+
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -94,9 +96,27 @@ def base_of(request: Request, depth: int) -> str:
 
 def _page(request: Request, depth: int) -> Response:
     page = _web_files()["index.html"]
-    base = f'<head>\n  <base href="{escape(base_of(request, depth))}">'.encode()
-    body = page.body.replace(b"<head>", base, 1)
+    body = _with_base(page.body, base_of(request, depth))
     return _answer(request, _WebFile(body, page.media_type, _etag(body)))
+
+
+def _with_base(body: bytes, base: str) -> bytes:
+    return body.replace(b"<head>", f'<head>\n  <base href="{escape(base)}">'.encode(), 1)
+
+
+def answer_unknown(request: Request) -> Response | None:
+    """Answer an address that nothing has: the page says so, with 404. None where a program asks.
+
+    What is below the folders of files and of the API is never somebody's mistyped address of the page.
+    """
+    path = request.url.path
+    is_browser = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if not is_browser or path.partition("/")[2].partition("/")[0] in _NOT_PAGES:
+        return None
+    page = _web_files()["index.html"]
+    body = _with_base(page.body, base_of(request, path.count("/") - 1))
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": CONTENT_SECURITY_POLICY}
+    return Response(body, 404, headers, page.media_type)
 
 
 @router.get("/")

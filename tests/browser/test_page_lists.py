@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from harness.corpus import generate_many
 from harness.fixtures import make_small_kb, write_entry
 from harness.tools import git
@@ -117,9 +116,6 @@ def test_an_empty_kb_says_what_to_do(
     expect(page.locator("main")).to_contain_text("There is no knowledge base “nowhere” here.")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="server/page.py answers an unknown address with JSON, not with the page"
-)
 def test_an_unknown_address_has_a_view(open_page: Pages) -> None:
     """An address that shows nothing says so in words, and leads home."""
     open_page.expect_complaint("404")

@@ -45,6 +45,7 @@ VIEWS = {
     "search": "/search?q=text",
     "problems": "/problems",
     "empty": "/k/empty",
+    "unknown": "/k/small/x/y",
 }
 
 

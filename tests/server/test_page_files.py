@@ -87,3 +87,56 @@ def test_head_sends_the_length_and_no_body(server: Served, path: str) -> None:
             assert int(head.headers["Content-Length"]) == len(body)
     finally:
         connection.close()
+
+
+def ask_as_browser(server: Served, path: str) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("GET", path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        answer = connection.getresponse()
+        return answer, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("path", "base"), [("/nothing", "./"), ("/k/a/b/c", "../../../"), ("/k/", "../")])
+def test_an_unknown_address_is_the_pages_to_explain(server: Served, path: str, base: str) -> None:
+    """A browser gets the page, with 404, and its files are found from there; a program gets JSON."""
+    answer, body = ask_as_browser(server, path)
+    assert answer.status == 404
+    assert f'<base href="{base}">'.encode() in body
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    answer, body = ask(server, path)
+    assert answer.status == 404
+    assert json.loads(body)["detail"]["code"] == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/nothing", "/web/none.js", "/files/notes/none.png", "/render/notes/none"]
+)
+def test_a_missing_file_is_no_page(server: Served, path: str) -> None:
+    """Also where a browser asks: a picture or a script that is not there is not HTML."""
+    answer, body = ask_as_browser(server, path)
+    assert answer.status == 404
+    assert b"<html" not in body
+
+
+@pytest.mark.parametrize(
+    ("path", "base"), [("/", "./"), ("/search?q=x", "./"), ("/k/notes", "../"), ("/k/a/b", "../../")]
+)
+def test_every_address_of_the_page_knows_its_root(server: Served, path: str, base: str) -> None:
+    """The page's files and the API are found from any depth."""
+    answer, body = ask_as_browser(server, path)
+    assert answer.status == 200
+    assert f'<base href="{base}">'.encode() in body
+
+
+def test_a_file_that_the_browser_has_is_not_sent_again(server: Served) -> None:
+    """An ETag: a reload asks, and is told that nothing changed."""
+    answer, body = ask(server, "/web/app.js")
+    assert body
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    connection.request("GET", "/web/app.js", headers={"If-None-Match": answer.headers["ETag"]})
+    again = connection.getresponse()
+    assert (again.status, again.read()) == (304, b"")
+    connection.close()
