@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pyrite_watch.index.names import names_of
 from pyrite_watch.index.reconcile import EntryWrite
 from pyrite_watch.model.entry import EntryContent, EntryId, Revision
 
@@ -61,10 +62,7 @@ def apply_entries(
         elif write is None:
             _delete(connection, kb_id, entry_id)
         elif write.content is None:
-            connection.execute(
-                "UPDATE entry SET path = ?, revision = ? WHERE kb_id = ? AND entry_id = ?",
-                (write.path, write.revision, kb_id, entry_id),
-            )
+            _move(connection, kb_id, entry_id, write)
         else:
             _update(connection, kb_id, kb_name, entry_id, write, write.content)
     if fresh:
@@ -103,13 +101,14 @@ def _insert(
     connection: sqlite3.Connection, kb_id: int, kb_name: str, fresh: list[tuple[EntryId, EntryWrite]]
 ) -> None:
     first = connection.execute("SELECT coalesce(max(row), 0) + 1 FROM entry").fetchone()[0]
-    rows, texts, links = [], [], []
+    rows, texts, links, names = [], [], [], []
     for row, (entry_id, write) in enumerate(fresh, first):
         content = write.content
         assert content is not None
         rows.append((row, kb_id, entry_id, *_columns(write, content, None)))
         texts.append((row, content.title, content.body, json_text(content.tags)))
         links.extend(_links(row, kb_name, content))
+        names.extend(names_of(row, kb_id, entry_id, write.path, content.metadata))
     connection.executemany(
         f"INSERT INTO entry (row, kb_id, entry_id, {', '.join(_WRITTEN)})"
         f" VALUES (?, ?, ?, {', '.join('?' * len(_WRITTEN))})",
@@ -117,6 +116,7 @@ def _insert(
     )
     connection.executemany("INSERT INTO entry_text (rowid, title, body, tags) VALUES (?, ?, ?, ?)", texts)
     connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", links)
+    connection.executemany("INSERT INTO name VALUES (?, ?, ?, ?)", names)
 
 
 def _links(row: int, kb_name: str, content: EntryContent) -> list[tuple[int, int, str, str]]:
@@ -137,6 +137,7 @@ def _forget_text(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId) 
         (row, title, body, tags),
     )
     connection.execute("DELETE FROM link WHERE source = ?", (row,))
+    connection.execute("DELETE FROM name WHERE row = ?", (row,))
     return _Row(row, *rest)
 
 
@@ -158,6 +159,32 @@ def _update(
         (old.row, content.title, content.body, json_text(content.tags)),
     )
     connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", _links(old.row, kb_name, content))
+    _name(connection, kb_id, entry_id, old.row, write.path, content.metadata)
+
+
+def _move(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId, write: EntryWrite) -> None:
+    """Note another path or revision of what is the same otherwise."""
+    row, path, metadata = connection.execute(
+        "SELECT row, path, metadata FROM entry WHERE kb_id = ? AND entry_id = ?", (kb_id, entry_id)
+    ).fetchone()
+    connection.execute(
+        "UPDATE entry SET path = ?, revision = ? WHERE row = ?", (write.path, write.revision, row)
+    )
+    if path != write.path:
+        connection.execute("DELETE FROM name WHERE row = ?", (row,))
+        _name(connection, kb_id, entry_id, row, write.path, json.loads(metadata))
+
+
+def _name(
+    connection: sqlite3.Connection,
+    kb_id: int,
+    entry_id: EntryId,
+    row: int,
+    path: str,
+    metadata: Mapping[str, object],
+) -> None:
+    names = names_of(row, kb_id, entry_id, path, metadata)
+    connection.executemany("INSERT INTO name VALUES (?, ?, ?, ?)", names)
 
 
 def _delete(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId) -> None:

@@ -1,13 +1,16 @@
 """Where a link leads: the same answer for `outlinks`, `backlinks` and what is rendered.
 
-A target is looked for by id, then by path (with or without `.md`), then by title; of several, the one
-with the smallest path. One that begins with `/` is a path only. Every look-up goes through an index.
+A target is looked for by id, then by the file's stem, by path (with or without `.md`), by title, and by
+alias; of several, the one with the smallest path. One that begins with `/` is a path only. Every look-up
+goes through an index.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+
+from pyrite_watch.index.names import ALIAS, STEM
 
 _ENTRY = "SELECT e.entry_id, k.name, e.title, e.entry_type FROM kb k CROSS JOIN"
 _MAX_TITLES = 1_000
@@ -34,14 +37,24 @@ def resolve(connection: sqlite3.Connection, kb_name: str, target: str) -> Found 
     ).fetchone()
     if row is not None:
         return Found(*row)
-    return _by_path(connection, kb_name, target) or _by_title(connection, kb_name, target)
+    return (
+        _by_name(connection, kb_name, target, STEM)
+        or _by_path(connection, kb_name, target)
+        or _by_title(connection, kb_name, target)
+        or _by_name(connection, kb_name, target, ALIAS)
+    )
 
 
 def load_sources(
     connection: sqlite3.Connection, kb_name: str, entry_id: str, path: str, title: str
 ) -> list[Found]:
     """Load the entries that link to this one, by whichever of its names, each once, by KB and id."""
-    names = (entry_id, path, path.removesuffix(".md"), f"/{path}", title)
+    others = connection.execute(
+        "SELECT n.name FROM kb k CROSS JOIN entry e ON e.kb_id = k.kb_id AND e.entry_id = ?"
+        " CROSS JOIN name n ON n.row = e.row WHERE k.name = ?",
+        (entry_id, kb_name),
+    ).fetchall()
+    names = (entry_id, path, path.removesuffix(".md"), f"/{path}", title, *(name for (name,) in others))
     found: dict[tuple[str, str], Found] = {}
     for name in dict.fromkeys(names):
         rows = connection.execute(
@@ -64,6 +77,15 @@ def _by_path(connection: sqlite3.Connection, kb_name: str, path: str) -> Found |
         " AND e.entry_id = f.entry_id WHERE k.name = ? AND k.active AND f.path IN (?, ?)"
         " ORDER BY f.path LIMIT 1",
         (kb_name, path, f"{path}.md"),
+    ).fetchone()
+    return Found(*row) if row is not None else None
+
+
+def _by_name(connection: sqlite3.Connection, kb_name: str, name: str, rank: int) -> Found | None:
+    row = connection.execute(
+        f"{_ENTRY} name n ON n.kb_id = k.kb_id AND n.name = ? AND n.rank = ? CROSS JOIN entry e"
+        " ON e.row = n.row WHERE k.name = ? AND k.active ORDER BY e.path LIMIT 1",
+        (name, rank, kb_name),
     ).fetchone()
     return Found(*row) if row is not None else None
 

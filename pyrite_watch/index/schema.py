@@ -11,12 +11,14 @@ Not guaranteed: durability of the last transactions in a power cut (WAL, `synchr
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 from pyrite_watch.errors import StateDamagedError, StateError, StateFolderError, StateNewerError
+from pyrite_watch.index.names import names_of
 from pyrite_watch.index.transaction import transaction
 
 DATABASE = "index.sqlite"
@@ -188,11 +190,25 @@ def _rebuild(connection: sqlite3.Connection, table: str, create: str) -> None:
     connection.execute(f"DROP TABLE old_{table}")
 
 
+def _name_entries(connection: sqlite3.Connection) -> None:
+    # Links name an entry by more than its id. Id, path and title have an index already.
+    connection.execute(
+        "CREATE TABLE name (kb_id INTEGER NOT NULL, name TEXT NOT NULL, rank INTEGER NOT NULL,"
+        " row INTEGER NOT NULL, PRIMARY KEY (kb_id, name, rank, row)) WITHOUT ROWID"
+    )
+    connection.execute("CREATE INDEX name_row ON name (row)")
+    entries = connection.execute("SELECT row, kb_id, entry_id, path, metadata FROM entry").fetchall()
+    for row, kb_id, entry_id, path, metadata in entries:
+        found = names_of(row, kb_id, entry_id, path, json.loads(metadata))
+        connection.executemany("INSERT INTO name VALUES (?, ?, ?, ?)", found)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _merge_text_at_rest,
     _index_events,
     _mend_first_tables,
+    _name_entries,
 )
 """`MIGRATIONS[n]` brings a state of schema n to n + 1, inside a transaction that is already open."""
 

@@ -109,3 +109,54 @@ def test_no_look_up_reads_every_entry(store: Store) -> None:
     assert [
         plan for plan in plans if plan.startswith("SCAN") and "VIRTUAL TABLE" not in plan and plan != "SCAN t"
     ] == []
+
+
+def sources(store: Store, entry_id: str) -> list[str]:
+    """Who links to an entry of the KB a."""
+    row = store.connection.execute(
+        "SELECT e.path, e.title FROM entry e JOIN kb k USING (kb_id) WHERE k.name = 'a' AND e.entry_id = ?",
+        (entry_id,),
+    ).fetchone()
+    return [source.entry_id for source in links.load_sources(store.connection, "a", entry_id, *row)]
+
+
+def test_a_stem_and_an_alias_name_an_entry_too(store: Store) -> None:
+    """The stem goes before a path, the alias after all others; both ways agree."""
+    aliased = "---\nid: ooda\ntitle: The loop\naliases: [Boyd's cycle, loop, 42]\n---\nText.\n"
+    change(
+        store,
+        "a",
+        {
+            "concepts/ooda-loop.md": aliased,
+            "loop.md": titled("other", "Another"),
+            "x.md": titled("x", "X", "[[ooda-loop]], [[Boyd's cycle]] and [[loop]]"),
+            "y.md": titled("y", "Y", "[[42]]"),
+        },
+    )
+    assert found(store, "ooda-loop") == "ooda"
+    assert found(store, "Boyd's cycle") == "ooda"
+    assert found(store, "42") == "ooda"
+    assert found(store, "loop") == "other"
+    assert found(store, "/ooda-loop") is None
+    assert sources(store, "ooda") == ["x", "y"]
+    assert sources(store, "other") == ["x"]
+
+
+@pytest.mark.parametrize("alias", ["alias: One name", "aliases: One name", "aliases: [One name, One name]"])
+def test_one_alias_may_stand_alone(store: Store, alias: str) -> None:
+    """A scalar or a list, said once or twice."""
+    change(store, "a", {"a.md": f"---\nid: it\n{alias}\n---\nText.\n"})
+    assert found(store, "One name") == "it"
+
+
+def test_names_go_with_what_gave_them(store: Store) -> None:
+    """A file that moves has another stem, one that changes other aliases, one that is gone has none."""
+    text = "---\nid: it\naliases: [first]\n---\nText.\n"
+    change(store, "a", {"old.md": text})
+    change(store, "a", {"old.md": None, "new.md": text})
+    assert (found(store, "old"), found(store, "new"), found(store, "first")) == (None, "it", "it")
+    change(store, "a", {"new.md": text.replace("first", "second")})
+    assert (found(store, "first"), found(store, "second"), found(store, "new")) == (None, "it", "it")
+    change(store, "a", {"new.md": None})
+    assert (found(store, "second"), found(store, "new")) == (None, None)
+    assert store.connection.execute("SELECT count(*) FROM name").fetchone() == (0,)

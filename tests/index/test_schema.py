@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from index_builders import change, dump, explicit
 
 from pyrite_watch.errors import StateDamagedError, StateFolderError, StateNewerError
 from pyrite_watch.index import log, schema
@@ -209,28 +208,3 @@ def test_a_reader_cannot_write(state: Path) -> None:
         pytest.raises(sqlite3.OperationalError, match="readonly"),
     ):
         reader.execute("DELETE FROM meta")
-
-
-def kept(store: Store) -> list[tuple[str, list[str]]]:
-    """All rows but those of SQLite's full text, and of what is new in a run."""
-    tables = ("entry", "event", "file", "kb", "link", "problem")
-    return [table for table in dump(store.connection) if table[0] in tables]
-
-
-def test_the_first_schema_is_brought_up_with_all_that_it_held(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Same epoch, same log, same files and owners; and its full text no longer merges in a commit."""
-    with monkeypatch.context() as past:
-        past.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        past.setattr(schema, "SCHEMA", 1)
-        with closing(Store(tmp_path, ["a"], "boot")) as store:
-            store.name_kbs()
-            store.complete_first_pass(["a"])
-            change(store, "a", {"d/x.md": explicit("x", "word"), "y.md": explicit("x", "second")})
-            before, position = kept(store), store.position
-    with closing(Store(tmp_path, ["a"], "boot")) as store:
-        assert (kept(store), store.position) == (before, position)
-        assert store.connection.execute("PRAGMA user_version").fetchone() == (schema.SCHEMA,)
-        merging = "SELECT v FROM entry_text_config WHERE k = 'automerge'"
-        assert store.connection.execute(merging).fetchone() == (0,)

@@ -6,6 +6,7 @@ index's own tables are in them as SQLite had them.
 
 - `schema_1_early`: commits a1df56e to 6a99eeb, number 1, but other tables than those of that number later.
 - `schema_1`: 04b687f to 9ce96c7. `schema_2`: c5d07bc to 00d217c. `schema_3`: 0b97d84.
+- `schema_4`: 8d043bc to 4dc7cab.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from harness.record import Json, only_entry_events, only_events
 from harness.socket import Tab
 from state_files import NOW, OTHER
 
-from pyrite_watch.index import schema, search
+from pyrite_watch.index import links, schema, search
 from pyrite_watch.index.store import Store
 
 STATES = sorted((Path(__file__).parent / "states").glob("*.sql"))
@@ -141,11 +142,14 @@ def test_the_full_text_and_the_links_are_right(tmp_path: Path, dump: Path) -> No
         assert found == WORDS
         # 1: the tokens are compared with the entries' own text.
         store.connection.execute("INSERT INTO entry_text (entry_text, rank) VALUES ('integrity-check', 1)")
-        links = store.connection.execute(
+        by_stem = links.resolve(store.connection, "notes", "owner")
+        assert by_stem is not None
+        assert by_stem.entry_id == "shared"
+        written = store.connection.execute(
             "SELECT l.kb_name, l.target FROM link l JOIN entry e ON e.row = l.source"
             " WHERE e.entry_id = 'links' ORDER BY l.position"
         )
-        assert links.fetchall() == [("notes", "shared"), ("notes", "note"), ("notes", "bad")]
+        assert written.fetchall() == [("notes", "shared"), ("notes", "note"), ("notes", "bad")]
 
 
 @every_state
