@@ -18,6 +18,7 @@ from live_app import Served, make_app, make_kb, served, write_entry
 from pyrite_watch.live.frames import guest_frame
 from pyrite_watch.live.hub import Hub
 from pyrite_watch.live.sse import stream_event
+from pyrite_watch.server.websocket import ConnectionManager
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +175,8 @@ def test_a_stream_that_has_gone_is_forgotten(server: Served) -> None:
 def test_a_stream_that_takes_nothing_is_ended(tmp_path_factory: pytest.TempPathFactory) -> None:
     """It delays nobody, costs a bounded amount of memory, and may come back with its last id."""
     app = make_app(tmp_path_factory.mktemp("slow"))
-    app.state.pyrite_watch.manager.hub = Hub(max_log_bytes=1 << 20)
+    # One of its own: the module's is the next test's, too.
+    app.state.pyrite_watch.manager = ConnectionManager(Hub(max_log_bytes=1 << 20))
     with served(app) as running:
         manager = running.live.manager
         split = urlsplit(running.url)
