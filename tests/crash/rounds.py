@@ -219,10 +219,11 @@ def restore_earliest(state_dir: Path) -> None:
 
 
 def make_old(state_dir: Path) -> None:
-    """Take a state back to the first schema: the same tables, merging text, and no index of events."""
+    """Take a state back to the first schema: merging text, no index of events, and no further names."""
     with closing(sqlite3.connect(state_dir / "index.sqlite", isolation_level=None)) as connection:
         connection.execute("INSERT INTO entry_text (entry_text, rank) VALUES ('automerge', 4)")
         connection.execute("DROP INDEX event_key")
+        connection.execute("DROP TABLE name")
         connection.execute("PRAGMA user_version = 1")
 
 
