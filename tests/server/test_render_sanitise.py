@@ -167,6 +167,11 @@ def checked(body: str, resolved: dict[LinkTarget, Resolved] | None = None, path:
 
 
 VECTORS = [
+    # found by the property below: a class of the file's own making, and an element behind its block
+    "```x\twikilink\n```",
+    "```x\x1fy\n```",
+    "[[<a href=-->",
+    "<b>bold, and never closed",
     # scripts, and what runs by itself
     "<script>alert(1)</script>",
     "<SCRIPT SRC=//e.example/x.js></SCRIPT>",

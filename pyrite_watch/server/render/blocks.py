@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from markdown_it.token import Token
 
-_TAG = re.compile(r"<(/?)([A-Za-z][^\s/>]*)")
+TAG = re.compile(r"<(/?)([A-Za-z][^\s/>]*)")
+"""A tag of somebody's own HTML: its slash, and its name."""
+
 # HTML closes these by itself, or they have no end.
 _ALONE = frozenset(
     {
@@ -50,7 +52,13 @@ class Block:
             for child in (token, *(token.children or ()))
             if child.type in ("html_block", "html_inline")
         ]
-        return any(name.lower() not in _PHRASING for piece in pieces for _, name in _TAG.findall(piece))
+        opened: Counter[str] = Counter()
+        for piece in pieces:
+            _count(piece, opened)
+        # What is not closed in it, a parser opens once more behind it.
+        return bool(opened) or any(
+            name.lower() not in _PHRASING for piece in pieces for _, name in TAG.findall(piece)
+        )
 
 
 _WITH_ID = frozenset(
@@ -88,7 +96,7 @@ def blocks_of(tokens: Sequence[Token]) -> Iterator[Block]:
 
 
 def _count(html: str, opened: Counter[str]) -> None:
-    for close, written in _TAG.findall(html):
+    for close, written in TAG.findall(html):
         name = written.lower()
         if name in _ALONE:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -103,7 +104,9 @@ class Document:
             elif token.type == "image":
                 token.attrSet("src", self._picture(str(token.attrGet("src") or "")))
             elif token.type == "fence":
-                token.meta["language"] = sanitiser.own(f"language-{token.info.strip().split(' ')[0][:40]}")
+                # White space in it would be a class of the file's own making.
+                if language := _LANGUAGE.match(token.info.strip()):
+                    token.meta["language"] = sanitiser.own(f"language-{language[0]}")
             elif token.type == "inline" and token.meta.get("heading"):
                 token.meta["anchor"] = sanitiser.own(_unused(anchor_of(token.meta["heading"]), anchors))
             elif token.type.startswith("footnote"):
@@ -197,6 +200,9 @@ def parse_document(kb_name: str, path: str, body: str, budget: Budget | None = N
     except RecursionError:
         return Document(kb_name, path, body, (), budget, "it is nested too deeply")
     return Document(kb_name, path, body, tokens, budget)
+
+
+_LANGUAGE = re.compile(r"[\w.+#-]{1,40}")
 
 
 def _unused(anchor: str, anchors: Counter[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -10,6 +9,8 @@ from collections.abc import Iterable
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
+
+from pyrite_watch.server.render.blocks import TAG
 
 MAX_NESTING = 60
 """Levels of quotes and lists (a list is two). Beyond `maxNesting` markdown-it loses text, so this is less."""
@@ -19,7 +20,6 @@ MAX_OPEN_TAGS = 60
 
 RENDER_S = 2.0
 
-_TAG = re.compile(r"<(/?)([A-Za-z][^\s/>]*)")
 _VOID = frozenset({"br", "hr", "img", "wbr", "input", "col"})
 
 
@@ -72,7 +72,7 @@ def check_tags(pieces: Iterable[str]) -> None:
     opened: Counter[str] = Counter()
     total = 0
     for piece in pieces:
-        for close, written in _TAG.findall(piece):
+        for close, written in TAG.findall(piece):
             name = written.lower()
             if name in _VOID:
                 continue

@@ -79,7 +79,7 @@ def _heading_open(tokens: Sequence[Token], at: int, options: OptionsDict, env: A
 
 def _fence(tokens: Sequence[Token], at: int) -> str:
     token = tokens[at]
-    language = f' class="{escape(token.meta["language"])}"' if token.info.strip() else ""
+    language = f' class="{escape(token.meta["language"])}"' if "language" in token.meta else ""
     return f"<pre><code{language}>{escape(token.content, quote=False)}</code></pre>\n"
 
 
