@@ -154,7 +154,7 @@ class Courier:
         if subscriber.skip_until or not subscriber.has_more:
             return subscriber.take_frames()
         taken = (subscriber.cursor, subscriber.kbs, subscriber.resumable)
-        if taken != self._taken or taken[0] < self._hub.start:
+        if taken != self._taken:
             self._frames = subscriber.take_frames()
             self._taken, self._next = taken, subscriber.cursor
         else:

@@ -29,6 +29,7 @@ from harness.process import WatchProcess
 from harness.reader import entry_paths
 
 from benchmarks.measure import Report, memory_mb, percentile
+from benchmarks.plain_socket import open_socket
 
 LIMIT_HEALTH_P99_MS = 100.0
 LIMIT_STOP_S = 3.0
@@ -40,16 +41,9 @@ GOING_AWAY = b"\x03\xf4"  # 1012, first in a close frame's body
 
 def hold_tabs(url: str, count: int, answers: Connection) -> None:
     """Hold tabs in a process of its own: tell when each has the marker, and what each was closed with."""
-    split = urlsplit(url)
     selector = selectors.DefaultSelector()
     for _ in range(count):
-        plain = socket.create_connection((split.hostname or "", split.port or 80), TIMEOUT_S)
-        plain.sendall(
-            f"GET /ws HTTP/1.1\r\nHost: {split.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        if b" 101 " not in plain.recv(4096):
-            raise RuntimeError("a socket was refused")
+        plain = open_socket(url, TIMEOUT_S)
         plain.setblocking(False)
         selector.register(plain, selectors.EVENT_READ, bytearray())
     answers.send("ready")

@@ -30,6 +30,7 @@ from harness.process import WatchProcess
 from harness.socket import Tab
 
 from benchmarks.measure import Report, percentile
+from benchmarks.plain_socket import open_socket
 
 LIMIT_EVENT_MS = 8.0
 LIMIT_WRITES_PER_S = 200.0
@@ -62,15 +63,8 @@ class Drain:
     def __init__(self, url: str, count: int) -> None:
         self._selector = selectors.DefaultSelector()
         self._stopping = False
-        split = urlsplit(url)
         for _ in range(count):
-            plain = socket.create_connection((split.hostname or "", split.port or 80), TIMEOUT_S)
-            plain.sendall(
-                f"GET /ws HTTP/1.1\r\nHost: {split.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-            )
-            if b" 101 " not in plain.recv(4096):
-                raise RuntimeError("a socket was refused")
+            plain = open_socket(url, TIMEOUT_S)
             self._selector.register(plain, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()

@@ -10,7 +10,10 @@ from index_builders import change, explicit
 from test_queries import entry
 
 from pyrite_watch.index import links
+from pyrite_watch.index.entries import apply_entries
+from pyrite_watch.index.reconcile import EntryWrite
 from pyrite_watch.index.store import Store
+from pyrite_watch.model.entry import EntryId, Revision
 
 
 @pytest.fixture
@@ -157,6 +160,14 @@ def test_names_go_with_what_gave_them(store: Store) -> None:
     assert (found(store, "old"), found(store, "new"), found(store, "first")) == (None, "it", "it")
     change(store, "a", {"new.md": text.replace("first", "second")})
     assert (found(store, "first"), found(store, "second"), found(store, "new")) == (None, "it", "it")
+    # Its last good version stays, under another path, where an unreadable file moves.
+    move = EntryWrite("sub/newest.md", Revision("0" * 32), None, 0)
+    (kb_id,) = store.connection.execute("SELECT kb_id FROM kb WHERE name = 'a'").fetchone()
+    apply_entries(store.connection, kb_id, "a", {EntryId("it"): move}, [EntryId("it")])
+    assert store.connection.execute("SELECT name FROM name ORDER BY 1").fetchall() == [
+        ("newest",),
+        ("second",),
+    ]
     change(store, "a", {"new.md": None})
-    assert (found(store, "second"), found(store, "new")) == (None, None)
+    assert (found(store, "second"), found(store, "newest")) == (None, None)
     assert store.connection.execute("SELECT count(*) FROM name").fetchone() == (0,)

@@ -12,6 +12,8 @@ from harness.wait import eventually
 from live_app import BASE_URL, client_of, make_app, make_kb, write_entry
 from starlette.testclient import TestClient
 
+from pyrite_watch import create_app
+
 PNG = b"\x89PNG\r\n\x1a\nnot much of one"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
@@ -179,6 +181,30 @@ def test_a_picture_is_sent_once(client: TestClient) -> None:
 def test_nothing_else_can_be_had(client: TestClient, path: str) -> None:
     """Not what is hidden, nor beyond a link or the root, nor any other kind of file."""
     assert code_of(client, "GET", f"/files/notes/{path}") == (404, "NOT_FOUND")
+
+
+def test_a_picture_that_was_replaced_is_sent_anew(client: TestClient, folder: Path) -> None:
+    """Also where the new file has the old one's time, as a copy that keeps times has."""
+    old = folder / "kbs" / "notes" / "pic.png"
+    first = client.get("/files/notes/pic.png")
+    times = (old.stat().st_atime_ns, old.stat().st_mtime_ns)
+    new = old.with_name("pic.new")
+    new.write_bytes(PNG[:-1] + b"!")
+    os.utime(new, ns=times)
+    new.rename(old)
+    again = client.get("/files/notes/pic.png", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content) == (200, PNG[:-1] + b"!")
+
+
+def test_a_knowledge_base_within_another_shows_its_own_pictures(tmp_path: Path) -> None:
+    """They are not the outer one's, as its entries are not."""
+    outer = make_kb(tmp_path / "kbs" / "outer", "a")
+    inner = make_kb(outer / "inner", "b")
+    (inner / "pic.png").write_bytes(PNG)
+    app = create_app([outer, f"inner={inner}"], state_dir=tmp_path / "state")
+    with client_of(app, raise_server_exceptions=False) as client:
+        assert client.get("/files/inner/pic.png").status_code == 200
+        assert code_of(client, "GET", "/files/outer/inner/pic.png") == (404, "NOT_FOUND")
 
 
 def test_a_large_picture_is_not_read(client: TestClient, folder: Path) -> None:
