@@ -249,6 +249,7 @@ class Pipeline:
         assert self._reconciler is not None
         started_s = time.perf_counter()
         self._reconciler.first_pass()
+        self.store.upkeep.begin()
         first_s = time.perf_counter() - started_s
         # After a restart that was a sweep; a first index took longer, so a sweep is guessed at.
         guess_s = SWEEP_S_PER_FILE * self._reconciler.count_files()

@@ -195,6 +195,8 @@ def _name_entries_and_merge_later(connection: sqlite3.Connection) -> None:
     # With `automerge` 0 a first index leaves a segment a batch, and the 16th at one level was merged with the
     # others in the commit that made it: mostly the first save, 150 ms. `upkeep.py` merges them at rest.
     connection.execute("INSERT INTO entry_text (entry_text, rank) VALUES ('crisismerge', 256)")
+    # And sixteen at a time, not four: half of what merging writes.
+    connection.execute("INSERT INTO entry_text (entry_text, rank) VALUES ('usermerge', 16)")
 
 
 def _name_entries(connection: sqlite3.Connection) -> None:
@@ -300,9 +302,8 @@ def _prepare_writer(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA journal_size_limit = 67108864")
-    # A checkpoint waits for the disk, 20 ms in the middle of somebody's save: `upkeep.py` makes
-    # it when nothing else is to be done. This is for who never rests (32 MiB).
-    connection.execute("PRAGMA wal_autocheckpoint = 8000")
+    # In a first index nobody waits for a commit. After it, `upkeep.py` makes the checkpoints.
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
     # 16 MiB: the upper levels of the b-trees of 100,000 entries.
     connection.execute("PRAGMA cache_size = -16384")
     connection.execute("PRAGMA temp_store = MEMORY")

@@ -2,8 +2,9 @@
 
 A commit may bring a thousand pages of the write-ahead log into the database's file (20 ms), and may
 merge segments of the full text (60 ms, seen in one of 300 saves). Neither is owed at once: a log may be
-longer for a while, and a search reads a few segments more. So both are put off (`wal_autocheckpoint`,
-FTS5's `automerge`), and made here in steps of a few milliseconds. So is the compaction of the event log.
+longer for a while, and a search reads a few segments more. So both are put off (`wal_autocheckpoint`, and
+FTS5's `automerge` and `crisismerge`), and made here in steps of a few milliseconds. So is the compaction
+of the event log.
 
 One thread uses an upkeep: the index's writer. Checkpoints are made in a thread of the upkeep's own.
 """
@@ -22,12 +23,15 @@ from pyrite_watch.model.event import Offset
 
 logger = logging.getLogger(__name__)
 
-MERGE_PAGES = 2
-"""Pages that one merging step writes: mostly 1 ms, then the inbox is asked again. It may read many more,
-where much of what it merges was deleted: with 16 pages one step in a thousand took 70 ms."""
+MERGE_PAGES = 4
+"""Pages that one merging step writes: about 1 ms, then the inbox is asked again."""
 
 CHECKPOINT_CHANGES = 12_000
-"""Changed rows after which a checkpoint no longer waits for a long rest: 400 saves, 24 MiB of log."""
+"""Changed rows after which a checkpoint no longer waits for a long rest: a log of 20 to 60 MiB. Rare, as each
+keeps the disk busy for a while: measured, a save that wrote meanwhile waited up to 130 ms."""
+
+MAX_LOG_PAGES = 32_000
+"""Where a commit makes a checkpoint by itself after all (128 MiB): for who never rests."""
 
 COMPACT_EVENTS = 500
 """Events that one step of the log's compaction looks at."""
@@ -49,6 +53,17 @@ class Upkeep:
         self._path: str = connection.execute("PRAGMA database_list").fetchone()[2]
         self._thread = ThreadPoolExecutor(1, "pyrite-checkpoint")
         self._checkpoint: Future[bool] | None = None
+
+    def begin(self) -> None:
+        """Take the checkpoints over: from now on somebody waits for a commit.
+
+        Before, in a first index, a commit makes them (`schema.py`), else the log would grow without end; and
+        what is left of them would be made in the first save.
+        """
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._checkpointed_at = self._connection.total_changes
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {MAX_LOG_PAGES}")
+        self._begin_log()
 
     def note_offset(self, offset: Offset) -> None:
         """Take note of the log's newest offset; a lower one than before is that of a new epoch."""
