@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import socket
@@ -18,10 +17,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from pyrite_watch.cli.address import bind, url_of
 from pyrite_watch.cli.output import JsonOutput, Output, PeopleOutput
 from pyrite_watch.cli.signals import signals
 from pyrite_watch.cli.states import note_state
-from pyrite_watch.errors import AddressError, PortInUseError, PyriteWatchError
+from pyrite_watch.cli.waiting import is_set_within
+from pyrite_watch.errors import PyriteWatchError
 from pyrite_watch.index import log
 from pyrite_watch.model.event import Event, Position
 from pyrite_watch.pipeline import Pipeline
@@ -30,11 +31,6 @@ from pyrite_watch.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-GRACE_S = 2
-"""How long a stop waits for connections; with the rest of the stop it stays below 3 s."""
-
-PORTS_TO_TRY = 50
 
 REPLAY_PAGE = 500
 """Events in one read transaction of `--since`."""
@@ -48,52 +44,6 @@ class FailedError(PyriteWatchError):
     """The service went down by an error of its own."""
 
     hint = "The log above says where. Your notes are not concerned."
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Take the address, before anything else is done.
-
-    Raises:
-        PortInUseError, AddressError: It cannot be had.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With the protocol: else asyncio does not set TCP_NODELAY, and a GET takes 44 ms instead of 3.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    except OSError as error:
-        raise AddressError(host, port, error.strerror or str(error)) from error
-    try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        # Listening now: a second process must not be able to bind the same port, too.
-        listener.listen(2048)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise PortInUseError(host, port, _next_free(host, port)) from error
-        raise AddressError(host, port, getattr(error, "strerror", None) or str(error)) from error
-    return listener
-
-
-def _next_free(host: str, port: int) -> int:
-    for candidate in range(port + 1, min(port + PORTS_TO_TRY, 65536)):
-        with contextlib.suppress(AddressError, PortInUseError, OSError), socket.socket() as probe:
-            probe.bind((host, candidate))
-            return candidate
-    return 0
-
-
-def url_of(listener: socket.socket, settings: Settings) -> str:
-    """The address to open: `--public-url`, else where it listens."""
-    if settings.public_url:
-        return settings.public_url.rstrip("/")
-    host, port = settings.host, listener.getsockname()[1]
-    if host in ("", "0.0.0.0"):
-        host = "127.0.0.1"
-    elif host == "::":
-        host = "::1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Watch:
@@ -179,48 +129,13 @@ class Watch:
         output: Output,
         url: str | None,
     ) -> None:
-        import uvicorn
+        from pyrite_watch.cli.server import Server
 
-        from pyrite_watch.server.protocol import FanoutProtocol
-        from pyrite_watch.server.tokens import hide_queries
-
-        stopping = asyncio.Event()
-
-        class Server(uvicorn.Server):
-            async def main_loop(self) -> None:
-                # uvicorn's own wakes ten times a second: a quarter of all that an idle watch costs.
-                while not await self.on_tick(0) and not await _is_set_within(stopping, 1.0):
-                    continue
-
-            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-                app.state.pyrite_watch.manager.end_streams()
-                await super().shutdown(sockets)
-
-            @contextlib.contextmanager
-            def capturesignals(self) -> Iterator[None]:
-                # uvicorn raises the signal again after its shutdown, which would spoil exit 0.
-                yield
-
-        config = uvicorn.Config(
-            app,
-            ws=FanoutProtocol,
-            ws_max_size=4096,
-            # Doubles the CPU of a fan-out and costs 35 KiB a tab.
-            ws_per_message_deflate=False,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_S,
-            lifespan="on",
-        )
-        hide_queries()
-        server = Server(config)
+        server = Server(app)
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
-            server.should_exit = True
-            loop.call_soon_threadsafe(stopping.set)
+            loop.call_soon_threadsafe(server.stop)
 
         ready = asyncio.Event()
 
@@ -258,11 +173,11 @@ class Watch:
         console = Console(stderr=True)
         if not console.is_terminal or self._as_json:
             return
-        if await _is_set_within(ready, BAR_AFTER_S):
+        if await is_set_within(ready, BAR_AFTER_S):
             return
         with _bar(console) as bar:
             task = bar.add_task("Indexing", total=None)
-            while not await _is_set_within(ready, BAR_STEP_S):
+            while not await is_set_within(ready, BAR_STEP_S):
                 progress = pipeline.progress
                 bar.update(task, completed=progress.done, total=progress.total or None)
 
@@ -275,14 +190,6 @@ class Watch:
             # In slices: a lock that is waited for without end keeps signals out on Windows.
             while not ended.wait(3600 if os.name == "posix" else 0.2):
                 continue
-
-
-async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except TimeoutError:
-        return False
-    return True
 
 
 def _bar(console: Console) -> Progress:

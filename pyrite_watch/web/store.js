@@ -145,7 +145,9 @@ export class Store {
     this.#knownAt.set(kb, position);
     const wanted = this.#wanted.get(kb);
     for (const [id, offset] of wanted ?? []) if (offset <= position.offset) wanted?.delete(id);
-    for (const event of this.#meanwhile.get(kb) ?? []) this.#apply(event, new Set(), new Set());
+    const since = this.#meanwhile.get(kb) ?? [];
+    this.#meanwhile.delete(kb); // before they are applied: else each would be noted again, for ever
+    for (const event of since) this.#apply(event, new Set(), new Set());
     this.#reloadedAt.set(kb, performance.now());
   }
 

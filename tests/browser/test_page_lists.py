@@ -9,7 +9,8 @@ from pathlib import Path
 from harness.corpus import generate_many
 from harness.fixtures import make_small_kb, write_entry
 from harness.tools import git
-from playwright.sync_api import Page, expect
+from harness.wait import eventually
+from playwright.sync_api import Page, Route, expect
 
 from browser.browser import Pages, Watch, wait_for
 
@@ -209,3 +210,37 @@ def test_a_checkout_of_300_files_is_one_line_and_the_list_is_true(
     expect(listed.locator("main [data-id=entry-1] a")).to_have_text("Branch 1")
     listed.get_by_label("Filter").fill("Title of")
     expect(listed.locator("main")).to_contain_text("No entry matches this filter.")
+
+
+def test_what_comes_while_a_state_is_loaded_goes_on_top(
+    serve: Callable[..., Watch], pages_of: Callable[[str], Pages], home: Path
+) -> None:
+    """A storm's state is on its way when an entry changes again: the page stays alive, and is true."""
+    kb = make_small_kb(home / "notes" / "guide", 60)
+    watch = serve(kb)
+    page = live(pages_of(watch.url)("/k/guide"))
+    page.get_by_label("Sort").select_option("title")
+    expect(page.locator("main [data-id=entry-1] a")).to_have_text("Title of entry-1")
+    held: list[Route] = []
+    page.route("**/api/state*", lambda route: held.append(route))
+    for number in range(1, 61):
+        write_titled(kb, number, "A storm")
+    eventually(lambda: page.evaluate("true") and held, what="the page asks for the whole state")
+    [route] = held
+    state = route.fetch()
+    write_titled(kb, 2, "Again")
+    (kb / "entry-2.md").rename(kb / "renamed.md")
+    row = page.locator("main [data-id=entry-2]")
+    expect(row).to_contain_text("renamed.md")
+    page.unroute("**/api/state*")
+    route.fulfill(response=state)
+    expect(page.locator("main [data-id=entry-1] a")).to_have_text("A storm 1")
+    expect(row).to_contain_text("Again 2")
+    expect(row).to_contain_text("renamed.md")
+
+
+def write_titled(kb: Path, number: int, title: str) -> None:
+    """Save an entry under another title."""
+    (kb / f"entry-{number}.md").write_text(
+        f"---\nid: entry-{number}\ntitle: {title} {number}\n---\n\nText.\n", encoding="utf-8"
+    )

@@ -19,7 +19,7 @@ from harness.wait import eventually
 from starlette.testclient import TestClient
 
 from pyrite_watch import create_app
-from pyrite_watch.cli.serve import bind, url_of
+from pyrite_watch.cli.address import bind, url_of
 from pyrite_watch.server.context import Live
 from pyrite_watch.server.protocol import FanoutProtocol
 from pyrite_watch.service import KBService

@@ -336,6 +336,12 @@ def test_no_edit_is_lost_against_an_editor(bench: Bench, save: Callable[[Path, b
     assert {event["offset"] for event in told if event["origin"] == "api"} == {
         answer["offset"] for answer in edited.answers
     }
-    assert {path.name for path in bench.notes.glob(f"*{edited.entry_id}*")} == {edited.file.name}
+    # Two saves within the 50 µs in which a stale write is put back: the older one stays under a visible name.
+    kept = set(bench.notes.glob(f"*{edited.entry_id}*")) - {edited.file}
+    for file in kept:
+        assert ".recovered-" in file.name
+        assert 0 <= edited.states[revision_of(file.read_bytes())] < SAVES - 1, "a copy of what nobody saved"
+        file.unlink()
+    assert len(kept) <= 1, "that is rare"
     assert not list(bench.notes.glob(".pyrite-*"))
-    assert Api(url).problems() == []
+    eventually(lambda: Api(url).problems() == [])
