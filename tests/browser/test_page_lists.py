@@ -228,14 +228,14 @@ def test_what_comes_while_a_state_is_loaded_goes_on_top(
     eventually(lambda: page.evaluate("true") and held, what="the page asks for the whole state")
     [route] = held
     state = route.fetch()
-    write_titled(kb, 2, "Again")
+    write_titled(kb, 2, "A first")
     (kb / "entry-2.md").rename(kb / "renamed.md")
     row = page.locator("main [data-id=entry-2]")
     expect(row).to_contain_text("renamed.md")
     route.fulfill(response=state)
     page.unroute("**/api/state*")
     expect(page.locator("main [data-id=entry-1] a")).to_have_text("A storm 1")
-    expect(row).to_contain_text("Again 2")
+    expect(row).to_contain_text("A first 2")
     expect(row).to_contain_text("renamed.md")
 
 
