@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.process import REPOSITORY, WatchProcess, isolated_environment
+from harness.isolation import REPOSITORY, isolated_environment
+from harness.process import WatchProcess
 from harness.wait import eventually
 
 from pyrite_watch import subscribe

@@ -21,7 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.corpus import copy_corpus_times
-from harness.process import REPOSITORY, WatchProcess
+from harness.isolation import REPOSITORY
+from harness.process import WatchProcess
 from harness.socket import Tab
 
 from benchmarks.main_job import Bench, Plan

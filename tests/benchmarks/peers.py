@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-from harness.process import WatchProcess, isolated_environment
+from harness.isolation import isolated_environment
+from harness.process import WatchProcess
 
 # What any program must do that prints what changes: no index, no content, no log, no socket.
 # Its options are those of WatchProcess (--no-serve --json), which it leaves aside.

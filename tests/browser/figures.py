@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.corpus import generate_many
 from harness.fixtures import Starter
-from harness.process import REPOSITORY
+from harness.isolation import REPOSITORY
 
 from browser.browser import Chromium, Pages, Watch, wait_for
 

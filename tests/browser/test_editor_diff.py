@@ -9,7 +9,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from harness.process import REPOSITORY
+from harness.isolation import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

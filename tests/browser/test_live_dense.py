@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness.process import REPOSITORY
+from harness.isolation import REPOSITORY
 from harness.wait import eventually
 from playwright.sync_api import WebSocketRoute
 

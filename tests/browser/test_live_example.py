@@ -9,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from harness.process import REPOSITORY
+from harness.isolation import REPOSITORY
 from playwright.sync_api import expect
 
 from browser.browser import SERVER_GONE, Pages, Watch

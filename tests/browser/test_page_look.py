@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from harness.fixtures import make_small_kb
-from harness.process import REPOSITORY
+from harness.isolation import REPOSITORY
 from playwright.sync_api import Page, expect
 
 from browser.browser import SERVER_GONE, Pages, Watch

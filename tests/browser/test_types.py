@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness.process import REPOSITORY
+from harness.isolation import REPOSITORY
 
 from pyrite_watch import __version__
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness.fixtures import make_small_kb
-from harness.process import isolated_environment
+from harness.isolation import isolated_environment
 
 COMMANDS = (["doctor"], ["doctor", "--json"], ["explain", "kb/entry-1.md"], ["sync", "kb"], ["status"])
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from harness.fixtures import (
     Starter,
     corpus,
@@ -10,7 +14,7 @@ from harness.fixtures import (
     scene,
     small_kb,
     small_scene,
-    start,
+    starting,
     write_entry,
 )
 
@@ -25,3 +29,10 @@ __all__ = [
     "start",
     "write_entry",
 ]
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Starter]:
+    """Here each is started as a person starts it: by a new interpreter."""
+    with starting(home, forked=False) as starter:
+        yield starter

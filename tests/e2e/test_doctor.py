@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.isolation import REPOSITORY, isolated_environment
 from harness.namespaces import require_namespaces
-from harness.process import REPOSITORY, isolated_environment, run_pyrite
+from harness.process import run_pyrite
 from harness.record import Json
 
 from .conftest import Starter, make_small_kb

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from harness.command import Command
-from harness.process import isolated_environment, run_pyrite
+from harness.isolation import isolated_environment
+from harness.process import run_pyrite
 from harness.wait import eventually
 
 from .conftest import Starter, make_small_kb, write_entry

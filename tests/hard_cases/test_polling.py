@@ -11,8 +11,9 @@ import pytest
 from harness.api import Api
 from harness.expect import check_lines, synced
 from harness.fixtures import Starter, make_small_kb, write_entry
+from harness.isolation import REPOSITORY
 from harness.namespaces import watch_in_namespaces
-from harness.process import REPOSITORY, WatchProcess
+from harness.process import WatchProcess
 from harness.reader import revision_of
 from harness.record import Json
 from harness.scene import Scene

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from harness.process import STOP_TIMEOUT_S, isolated_environment
+from harness.isolation import isolated_environment
+from harness.process import STOP_TIMEOUT_S
 from harness.record import Json
 from harness.wait import eventually
 

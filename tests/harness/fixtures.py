@@ -6,6 +6,7 @@ A conftest imports those that its tests use.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from harness.scene import Scene
 
 
 class Starter:
-    """Starts `pyrite watch` and remembers what it started."""
+    """Starts `pyrite watch` and remembers what it started; `forked` as `WatchProcess` has it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, forked: bool = True) -> None:
         self.home = home
+        self.forked = forked
         self.state_dir = home / "state"
         self.processes: list[WatchProcess] = []
 
@@ -36,7 +38,13 @@ class Starter:
         """Start it; `own_state=False` leaves the state folder to the product."""
         chosen = state_dir or (self.state_dir if own_state else None)
         process = WatchProcess(
-            *paths, home=self.home, state_dir=chosen, options=options, json_lines=json_lines, env=env
+            *paths,
+            home=self.home,
+            state_dir=chosen,
+            options=options,
+            json_lines=json_lines,
+            env=env,
+            forked=self.forked,
         )
         self.processes.append(process)
         return process
@@ -50,15 +58,22 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def start(home: Path) -> Iterator[Starter]:
+@contextlib.contextmanager
+def starting(home: Path, *, forked: bool) -> Iterator[Starter]:
     """Start watches; at the end all are stopped, and none may have shown a traceback."""
-    starter = Starter(home)
+    starter = Starter(home, forked=forked)
     yield starter
     for process in starter.processes:
         process.close()
     for process in starter.processes:
         assert "Traceback" not in process.output, process.describe()
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Starter]:
+    """Start watches, as forks of a process that has imported the product."""
+    with starting(home, forked=True) as starter:
+        yield starter
 
 
 @pytest.fixture

@@ -70,7 +70,9 @@ class Product:
 
     def start(self) -> None:
         """Start it and wait until it watches; in the place of an absent root it needs a folder."""
-        self.watch = WatchProcess(*self.world.roots.values(), home=self.home, state_dir=self.home / "state")
+        self.watch = WatchProcess(
+            *self.world.roots.values(), home=self.home, state_dir=self.home / "state", forked=True
+        )
         self.watch.wait_ready()
 
     def stop(self, how: str) -> None:

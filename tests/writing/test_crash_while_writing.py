@@ -10,7 +10,7 @@ from typing import Any
 
 import neighbours  # noqa: F401 - it makes the others importable
 import pytest
-from harness.process import isolated_environment
+from harness.isolation import isolated_environment
 from harness.reader import revision_of
 from live_app import make_kb
 
