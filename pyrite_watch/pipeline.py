@@ -412,7 +412,10 @@ class Pipeline:
 
     def _take_trouble(self, trouble: WatchTrouble) -> None:
         def message() -> None:
-            self._watching.doubt(trouble.reason, trouble.is_dead)
+            if trouble.is_new_folder:
+                self._watching.replace(trouble.reason)
+            else:
+                self._watching.doubt(trouble.reason, trouble.is_dead)
             if self.mode.poll_s is not None:  # for want of a watcher, from now on
                 self._next_sweep_s = min(self._next_sweep_s, time.monotonic() + self.mode.poll_s)
 

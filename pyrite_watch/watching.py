@@ -247,6 +247,7 @@ class Watching:
         self.roots = RootMap(())
         self._watcher: Watcher | None = None
         self._reason: str | None = None
+        self._is_doubt = False
         self._asked_s = 0.0
         self._due_s = 0.0
         self._pause_s = 0.0
@@ -274,7 +275,7 @@ class Watching:
             self._asked_s = now_s
         elif self._due_s <= now_s:
             return  # it is about to be made anew
-        self._reason = reason
+        self._reason, self._is_doubt = reason, True
         wanted_s = now_s if is_dead else min(now_s + QUIET_S, self._asked_s + MAX_STORM_S)
         self._due_s = max(wanted_s, self._made_s + self._pause_s)
         if is_dead and self._due_s - now_s > DEAD_POLL_S:
@@ -288,8 +289,8 @@ class Watching:
             self._tell_mode()
 
     def replace(self, reason: str) -> None:
-        """Note that a root is another folder than the one that is watched: a new watcher at once."""
-        self._reason, self._due_s = reason, self._clock()
+        """Note that there is a folder that is not watched, a root or one below: a new watcher at once."""
+        self._reason, self._is_doubt, self._due_s = reason, False, self._clock()
 
     def next_due_s(self) -> float | None:
         """When `rebuild` is to be called; None where there is no doubt."""
@@ -308,7 +309,7 @@ class Watching:
         """Make the watcher anew. What it missed is the work of the sweep that must follow."""
         reason, self._reason = self._reason, None
         before = self.mode
-        if reason is not None:
+        if reason is not None and self._is_doubt:
             self._pause_s = min(MAX_PAUSE_S, max(FIRST_PAUSE_S, 2 * self._pause_s))
         self._make(kbs)
         if reason is not None or self.mode != before:

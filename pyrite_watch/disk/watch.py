@@ -1,10 +1,11 @@
-"""Listen to the disk: two watchfiles watchers that turn notifications into hints.
+"""Listen to the disk: watchfiles' watchers, which turn notifications into hints.
 
 What they say is only a hint that a path may differ. What they do not say (watchfiles 1.3.0):
     A queue overflow is silent, and so is everything while the process is suspended.
     A file made right after its folder may never be named.
     A new folder past the system's limit is deaf, without a word.
     A name that is not UTF-8 ends the watcher; a folder that may not be read ends its start.
+    Links are followed: see `folders`, which says what is watched one by one for their sake.
 So every doubt ends in `on_trouble`: its owner rebuilds the watcher, then sweeps.
 """
 
@@ -22,7 +23,9 @@ from pathlib import Path
 # Not `watchfiles.watch`: that generator begins to watch at its first step, which then blocks, so
 # nobody could tell when the watch is up.
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
+from watchfiles.main import Change
 
+from pyrite_watch.disk.folders import folders_to_watch, is_folder
 from pyrite_watch.system import boottime_s, max_queued_notifications
 
 log = logging.getLogger(__name__)
@@ -60,10 +63,15 @@ class _Flag:
 
 @dataclass(frozen=True, slots=True)
 class WatchTrouble:
-    """Why a watcher may have missed something; `is_dead` when it has ended by itself."""
+    """Why a watcher may have missed something.
+
+    `is_dead` when it has ended by itself; `is_new_folder` where nothing is wrong with it, but a folder
+    came that it cannot watch.
+    """
 
     reason: str
     is_dead: bool
+    is_new_folder: bool = False
 
 
 class _Heartbeat:
@@ -86,7 +94,7 @@ class _Heartbeat:
 
 
 class Watcher:
-    """Watches roots (recursively) and their parents (so that a root that comes back is seen).
+    """Watches roots, with all that is below them, and their parents (so that a root that comes back is seen).
 
     Args:
         roots: Real paths of existing folders.
@@ -111,16 +119,21 @@ class Watcher:
         self._on_trouble = on_trouble
         self._threads: list[threading.Thread] = []
         self._open: list[RustNotify] = []
+        whole, single = _split(roots)
         try:
             for name, paths, step_ms, recursive in (
-                ("roots", roots, STEP_MS, True),
+                ("roots", whole, STEP_MS, True),
+                ("folders", single, STEP_MS, False),
                 ("parents", parents, PARENT_STEP_MS, False),
             ):
                 if paths:
                     notify = _open_notify(paths, recursive)
                     self._open.append(notify)
                     thread = threading.Thread(
-                        target=self._listen, args=(notify, step_ms), name=f"watch-{name}", daemon=True
+                        target=self._listen,
+                        args=(notify, step_ms, name == "folders"),
+                        name=f"watch-{name}",
+                        daemon=True,
                     )
                     self._threads.append(thread)
         except BaseException:
@@ -130,7 +143,7 @@ class Watcher:
             thread.start()
 
     def stop(self) -> None:
-        """Stop both threads. Idempotent. Not from one of them."""
+        """Stop its threads. Idempotent. Not from one of them."""
         self._flag.set()
         for thread in self._threads:
             thread.join()
@@ -141,7 +154,7 @@ class Watcher:
             notify.close()
         self._open.clear()
 
-    def _listen(self, notify: RustNotify, step_ms: int) -> None:
+    def _listen(self, notify: RustNotify, step_ms: int, one_by_one: bool) -> None:
         flag = self._flag if step_ms == STEP_MS else _Heartbeat(self._flag, self._on_trouble)
         while True:
             try:
@@ -157,6 +170,8 @@ class Watcher:
                     self._on_trouble(WatchTrouble(f"it said '{changes}'", is_dead=True))
                 return
             self._on_hints({path for _, path in changes})
+            if one_by_one and any(change == Change.added and is_folder(path) for change, path in changes):
+                self._on_trouble(WatchTrouble("a new folder", is_dead=False, is_new_folder=True))
             if len(changes) >= HUGE_BATCH:
                 self._on_trouble(WatchTrouble(f"{len(changes):,} notifications at once", is_dead=False))
 
@@ -168,7 +183,8 @@ def can_watch(roots: Sequence[Path]) -> list[bool]:
     try:
         for root in roots:
             try:
-                held.append(_open_notify([root], True))
+                folders = folders_to_watch(root)
+                held.append(_open_notify(folders or [root], recursive=folders is None))
             except OSError:
                 found.append(False)
             else:
@@ -177,6 +193,19 @@ def can_watch(roots: Sequence[Path]) -> list[bool]:
         for notify in held:
             notify.close()
     return found
+
+
+def _split(roots: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The roots that are watched as a whole, and the folders of the others."""
+    whole: list[Path] = []
+    single: list[Path] = []
+    for root in roots:
+        folders = folders_to_watch(root)
+        if folders is None:
+            whole.append(root)
+        else:
+            single += folders
+    return whole, single
 
 
 def _open_notify(paths: Sequence[Path], recursive: bool) -> RustNotify:

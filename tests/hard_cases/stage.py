@@ -12,12 +12,14 @@ import ctypes
 import ctypes.util
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+import pytest
 from harness.expect import check_lines
 from harness.fixtures import Starter
 from harness.reader import revision_of
-from harness.record import Json, only_events, shown
+from harness.record import Json, only_entry_events, only_events, shown
 from harness.scene import Scene, check_dense
 
 MARKER = "zzz-marker-"
@@ -99,6 +101,16 @@ def tells(
         if synced:
             assert synced[-1]["problems"] == sum(text.startswith(f"{kb}:") for text in problems)
     return events
+
+
+def check_heard(scene: Scene, file: Path) -> None:
+    """Assert that the watcher hears of this file, be it only once it is made anew."""
+    content = file.read_bytes()
+    for number in range(40):
+        events = scene.observe(partial(save, file, content + b"%d\n" % number), changes=1)
+        if [event["origin"] for event in only_entry_events(events)] == ["disk"]:
+            return
+    pytest.fail(f"only sweeps find what happens to {file.name}")
 
 
 def _is_bare(event: Json) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import ctypes.util
 import os
+import shutil
 import stat
 import struct
 import sys
@@ -23,7 +24,7 @@ from harness.reader import revision_of
 from harness.record import Json, only_entry_events, shown
 from harness.scene import Scene
 
-from .stage import Place, check_index, check_problems, exchange, note, plain, save, tells
+from .stage import Place, check_heard, check_index, check_problems, exchange, note, plain, save, tells
 
 ENTRIES: dict[str, Place] = {f"entry-{number}": f"entry-{number}.md" for number in range(1, 6)}
 
@@ -396,15 +397,32 @@ def test_links_that_are_there_at_the_start(start: Starter, small_kb: Path, outsi
     assert [name for name in opened if not name.endswith("/")] == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="watchfiles 1.3.0 follows links: it lists and watches folders outside of the root"
-)
 def test_no_folder_outside_is_watched(start: Starter, small_kb: Path, outside: Path) -> None:
     """Row 33: a link to a folder outside draws no watch there, and that folder is not even listed."""
     with openings(outside, outside / "deep") as opened:
         scene = start_with_links(small_kb, outside, start)
         scene.close()
     assert opened == []
+
+
+def test_new_folders_beside_links(start: Starter, small_kb: Path, outside: Path) -> None:
+    """Row 33: where links forbid to watch the KB as a whole, what comes in new folders is heard too."""
+    scene = start_with_links(small_kb, outside, start)
+
+    def make_deep() -> None:
+        for folder in ("deep/deeper/deepest", "other"):
+            (small_kb / folder).mkdir(parents=True)
+            save(small_kb / folder / f"in-{folder[:4]}.md", note(f"in-{folder[:4]}"))
+
+    events = scene.observe(make_deep, changes=2, timeout_s=30)
+    assert {event["entry_id"] for event in only_entry_events(events)} == {"in-deep", "in-othe"}
+    for path in ("deep/deeper/deepest/in-deep.md", "other/in-othe.md"):
+        check_heard(scene, small_kb / path)
+    shutil.move(small_kb / "deep" / "deeper", small_kb / "moved")
+    check_heard(scene, small_kb / "moved" / "deepest" / "in-deep.md")
+    assert scene.api.get("/health")["watch"]["mode"] == "inotify"
+    scene.check()
+    scene.close()
 
 
 def test_a_link_takes_an_entrys_place(small_scene: Scene, small_kb: Path, outside: Path) -> None:

@@ -11,11 +11,21 @@ from pathlib import Path
 import pytest
 from harness.expect import check_lines, synced
 from harness.fixtures import Starter, make_small_kb
-from harness.record import only_entry_events
 from harness.scene import Scene
 from harness.wait import eventually
 
-from .stage import check_index, check_problems, ids_of, note, on_stage, plain, save, tells, told_at_start
+from .stage import (
+    check_heard,
+    check_index,
+    check_problems,
+    ids_of,
+    note,
+    on_stage,
+    plain,
+    save,
+    tells,
+    told_at_start,
+)
 
 # -- row 28 ----------------------------------------------------------------------------------
 
@@ -156,14 +166,21 @@ def write_foreign(name: bytes, content: bytes = b"Text.\n") -> None:
         opened.write(content)
 
 
-def check_heard(scene: Scene, file: Path) -> None:
-    """Assert that the watcher hears of this file, be it only once it is made anew."""
-    content = file.read_bytes()
-    for number in range(40):
-        events = scene.observe(partial(save, file, content + b"%d\n" % number), changes=1)
-        if [event["origin"] for event in only_entry_events(events)] == ["disk"]:
-            return
-    pytest.fail(f"only sweeps find what happens to {file.name}")
+def test_beside_a_folder_whose_name_is_not_utf_8(start: Starter, small_kb: Path) -> None:
+    """Row 28: it is a problem, and all the rest is watched as ever, not swept."""
+    for name in (b"/caf\xe9", b"/sub/caf\xe9"):
+        folder = os.fsencode(small_kb) + name
+        os.makedirs(folder)
+        write_foreign(folder + b"/inner.md")
+    problems = ["small:caf\\xe9 name", "small:sub/caf\\xe9 name"]
+    with on_stage(start, small_kb) as scene:
+        check_problems(scene, problems)
+        save(small_kb / "sub" / "new.md", note("new"))
+        for path in ("entry-1.md", "sub/new.md"):
+            check_heard(scene, small_kb / path)
+            check_heard(scene, small_kb / path)
+        assert scene.api.get("/health")["watch"]["mode"] == "inotify"
+        check_problems(scene, problems)
 
 
 def test_a_name_that_is_not_utf_8(small_scene: Scene, small_kb: Path, foreign: bytes) -> None:
@@ -217,10 +234,7 @@ def test_a_name_that_is_not_utf_8_again_and_again(small_scene: Scene, small_kb: 
 
 
 def test_a_folder_whose_name_is_not_utf_8(small_scene: Scene, small_kb: Path) -> None:
-    """Row 28: a problem; what is below is no entry; its siblings are told, by sweeps.
-
-    watchfiles (1.3.0) opens the folder as it begins to watch, hears of it, cannot name it, and ends: always.
-    """
+    """Row 28: a problem; what is below is no entry; its siblings are told, once the watcher is made anew."""
     folder = os.fsencode(small_kb) + b"/caf\xe9"
 
     def act() -> None:
