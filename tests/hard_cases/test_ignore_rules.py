@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from harness.fixtures import Starter, make_small_kb
 from harness.namespaces import watch_without_override
 from harness.scene import Scene
 
-from .stage import check_index, note, on_stage, save, tells, told_at_start
+from .stage import check_index, exchange, note, on_stage, save, tells, told_at_start
 
 ENTRIES = {
     "draft-1": "drafts/one.md",
@@ -209,15 +210,18 @@ def test_a_line_that_is_no_rule(hiding_scene: Scene, root: Path) -> None:
 
 
 def make_folder(file: Path) -> None:
-    """Put a folder in the file's place."""
-    file.unlink()
-    file.mkdir()
+    """Put a folder in the file's place, in one step: without rules for a moment all would be shown."""
+    folder = file.with_name("rules")
+    folder.mkdir()
+    exchange(file, folder)
 
 
 def make_link(file: Path) -> None:
-    """Put a link to a file of the same content in the file's place."""
-    os.rename(file, file.with_name("rules"))
-    file.symlink_to("rules")
+    """Put a link to a file of the same content in the file's place, in one step."""
+    shutil.copy(file, file.with_name("rules"))
+    link = file.with_name("link")
+    link.symlink_to("rules")
+    os.replace(link, file)
 
 
 def make_large(file: Path) -> None:
