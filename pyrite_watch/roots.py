@@ -21,6 +21,9 @@ from pyrite_watch.model.kb import KbName, KnowledgeBase
 RULES_WAIT_S = 0.4
 """How long `.pyriteignore` may take to be written: as long as an entry."""
 
+RULES_GONE_S = 0.12
+"""How long it may be away before that is believed: as long as an entry."""
+
 
 @dataclass(slots=True)
 class WatchedKb:
@@ -40,7 +43,7 @@ class WatchedKb:
     replaced: bool = False
     """The root is back, or is another directory: the difference is yet to be told."""
     _rules: IgnoreRules | None = field(default=None, repr=False, compare=False)
-    _writing_since_s: float | None = None
+    _unfinished_since_s: float | None = None
     all: Sequence[WatchedKb] = field(default=(), repr=False, compare=False)
     """Every KB, this one too, as they were named: no two may have one folder."""
 
@@ -52,20 +55,22 @@ class WatchedKb:
     def read_rules(self, gitignore: bool, now_s: float) -> IgnoreRules:
         """Read what is hidden now; the rules may be old a moment later, as any hint will tell.
 
-        While a program writes `.pyriteignore`, for `RULES_WAIT_S` at most, the last rules hold.
+        While a program writes `.pyriteignore`, for `RULES_WAIT_S` at most, the last rules hold; and for
+        `RULES_GONE_S` when it is gone.
         """
-        waited_s = 0.0 if self._writing_since_s is None else now_s - self._writing_since_s
+        waited_s = 0.0 if self._unfinished_since_s is None else now_s - self._unfinished_since_s
         rules = read_ignore_rules(
             self.kb.root,
             nested=self.nested,
             gitignore=gitignore,
             last=self._rules,
             wait_for_writer=waited_s < RULES_WAIT_S,
+            wait_for_return=waited_s < RULES_GONE_S,
         )
         if not rules.is_unfinished:
-            self._writing_since_s = None
-        elif self._writing_since_s is None:
-            self._writing_since_s = now_s
+            self._unfinished_since_s = None
+        elif self._unfinished_since_s is None:
+            self._unfinished_since_s = now_s
         self._rules = rules
         return rules
 

@@ -87,14 +87,15 @@ class IgnoreRules:
         gitignore: bool,
         last: IgnoreRules | None = None,
         wait_for_writer: bool = False,
+        wait_for_return: bool = False,
     ) -> None:
         self.problems: list[Problem] = []
         self.is_unfinished = False
-        """A program is writing `.pyriteignore`: its last rules still hold."""
+        """A program is about to write `.pyriteignore`: its last rules still hold."""
         self._root = root
         self._nested = frozenset(path.removeprefix("./").rstrip("/") for path in nested)
         self._gitignore = gitignore
-        self._own = self._read_own(last, wait_for_writer)
+        self._own = self._read_own(last, wait_for_writer, wait_for_return)
         # Of each folder met: the .gitignore files that speak for what is in it, the deepest first, each with
         # the length of its folder's prefix.
         self._chains: dict[str, tuple[tuple[int, _PatternFile], ...]] = {}
@@ -180,7 +181,9 @@ class IgnoreRules:
             chain = known
         return chain
 
-    def _read_own(self, last: IgnoreRules | None, wait_for_writer: bool) -> _PatternFile | None:
+    def _read_own(
+        self, last: IgnoreRules | None, wait_for_writer: bool, wait_for_return: bool
+    ) -> _PatternFile | None:
         """Read `.pyriteignore`; one that cannot be read, as any file, leaves its last version standing.
 
         Else what it hides would be shown, and told, until somebody mends it.
@@ -191,9 +194,11 @@ class IgnoreRules:
             outcome = "nothing is ignored by it" if last is None else "what it said before still holds"
             self._report(IGNORE_FILE, f"not read, so {outcome}: {error}")
             return None if last is None else last._own
-        if is_writing and wait_for_writer and last is not None:
-            self.is_unfinished = True
-            return last._own
+        if last is not None:
+            is_away = data is None and last._own is not None and wait_for_return
+            self.is_unfinished = is_away or (is_writing and wait_for_writer)
+            if self.is_unfinished:
+                return last._own
         return None if data is None else self._patterns_of(IGNORE_FILE, data)
 
     def _read(self, name: str) -> _PatternFile | None:
@@ -235,6 +240,7 @@ def read_ignore_rules(
     gitignore: bool = False,
     last: IgnoreRules | None = None,
     wait_for_writer: bool = False,
+    wait_for_return: bool = False,
 ) -> IgnoreRules:
     """Read a KB's `.pyriteignore`. Never raises: what is wrong with it is in `problems`.
 
@@ -243,9 +249,10 @@ def read_ignore_rules(
         nested: Folders below it, relative, that are other named KBs.
         gitignore: Also follow the `.gitignore` files in and below `root`, read as their folders are met.
         last: What was read before: holds on where `.pyriteignore` cannot be read.
-        wait_for_writer: `last` holds on also while a program is writing it (`is_unfinished`).
+        wait_for_writer, wait_for_return: `last` holds on also while a program is writing it, and while it
+            is missing (`is_unfinished`): many editors save by putting the old file away first.
     """
-    return IgnoreRules(root, nested, gitignore, last, wait_for_writer)
+    return IgnoreRules(root, nested, gitignore, last, wait_for_writer, wait_for_return)
 
 
 def _parse_pattern(line: str, number: int) -> _Pattern | None:

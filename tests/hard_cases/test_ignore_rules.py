@@ -6,9 +6,11 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from harness.editors import save_in_vim
 from harness.expect import synced
 from harness.fixtures import Starter, make_small_kb
 from harness.namespaces import watch_without_override
@@ -279,4 +281,26 @@ def test_rules_saved_in_place(hiding_scene: Scene, root: Path) -> None:
 
     for _ in range(3):
         tells(hiding_scene, act)
+    check_shown(hiding_scene, "draft-1", "draft-2", "kept")
+
+
+def save_by_backup(file: Path) -> None:
+    """Put the old file away, take 60 ms, make a new one."""
+    backup = file.with_name(f"{file.name}~")
+    data = file.read_bytes()
+    file.rename(backup)
+    time.sleep(0.06)  # that time is the case under test
+    file.write_bytes(data)
+    backup.unlink()
+
+
+def test_rules_saved_by_backup(hiding_scene: Scene, root: Path, tmp_path: Path) -> None:
+    """Row 48: away for a moment, as editors save: what the rules hide is not shown meanwhile, as in row 9."""
+    for _ in range(3):
+        tells(hiding_scene, lambda: save_by_backup(root / RULES))
+    for number in range(3):
+        comment = f"normal Go# {number}"
+        edit = partial(save_in_vim, root / RULES, comment, "write", backupcopy="no", temporary=tmp_path)
+        tells(hiding_scene, edit)
+    assert b"# 2" in (root / RULES).read_bytes()
     check_shown(hiding_scene, "draft-1", "draft-2", "kept")
