@@ -127,8 +127,9 @@ def test_a_huge_batch_may_be_what_is_left_of_an_overflow(start: Starter, quick_k
     count = early + late
     events = scene.observe(act, changes=count, timeout_s=60)
     assert sorted(lines(only_entry_events(events))) == [f"C small:{n:05} {n:05}.md" for n in range(count)]
+    # It is made anew when the storm is over, which may be just after all was told.
+    eventually(lambda: health(scene)["watch"]["rebuilds"])
     told = health(scene)["watch"]
-    assert told["rebuilds"] >= 1
     if not told["last_rebuild_reason"].startswith("nothing ran for"):  # on a very slow machine
         assert told["last_rebuild_reason"].endswith("notifications at once")
     assert told["rebuilds"] <= 3
