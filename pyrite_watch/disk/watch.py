@@ -170,7 +170,8 @@ class Watcher:
                     self._on_trouble(WatchTrouble(f"it said '{changes}'", is_dead=True))
                 return
             self._on_hints({path for _, path in changes})
-            if one_by_one and any(change == Change.added and is_folder(path) for change, path in changes):
+            new = (path for change, path in changes if change == Change.added and is_folder(path))
+            if any(one_by_one or not _is_whole(path) for path in new):
                 self._on_trouble(WatchTrouble("a new folder", is_dead=False, is_new_folder=True))
             if len(changes) >= HUGE_BATCH:
                 self._on_trouble(WatchTrouble(f"{len(changes):,} notifications at once", is_dead=False))
@@ -206,6 +207,14 @@ def _split(roots: Iterable[Path]) -> tuple[list[Path], list[Path]]:
         else:
             single += folders
     return whole, single
+
+
+def _is_whole(folder: str) -> bool:
+    """Whether what has come is watched rightly by now, as it is by who watches the root as a whole."""
+    try:
+        return folders_to_watch(Path(folder)) is None
+    except OSError:
+        return True  # gone again, or unreadable: the comparison has its turn
 
 
 def _open_notify(paths: Sequence[Path], recursive: bool) -> RustNotify:

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import ctypes.util
 import os
+import re
 import shutil
 import stat
 import struct
@@ -23,6 +24,7 @@ from harness.namespaces import watch_without_override
 from harness.reader import revision_of
 from harness.record import Json, only_entry_events, shown
 from harness.scene import Scene
+from harness.wait import eventually
 
 from .stage import Place, check_heard, check_index, check_problems, exchange, note, plain, save, tells
 
@@ -403,6 +405,36 @@ def test_no_folder_outside_is_watched(start: Starter, small_kb: Path, outside: P
         scene = start_with_links(small_kb, outside, start)
         scene.close()
     assert opened == []
+
+
+def watched_inodes(scene: Scene) -> set[int]:
+    """What the process has asked the system to watch."""
+    found = set()
+    for info in Path(f"/proc/{scene.watch.pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            lines = info.read_text().splitlines()
+            found |= {
+                int(line.split("ino:")[1].split()[0], 16) for line in lines if line.startswith("inotify")
+            }
+    return found
+
+
+def test_a_folder_with_links_comes(small_scene: Scene, small_kb: Path, outside: Path) -> None:
+    """Row 33: moved in with a link in it: nothing outside is watched, once the watcher is made anew."""
+    new = small_kb.parent / "new"
+    new.mkdir()
+    (new / "link").symlink_to(outside)
+    save(new / "in-new.md", note("in-new"))
+    tells(
+        small_scene,
+        lambda: new.rename(small_kb / "new"),
+        "C small:in-new new/in-new.md",
+        synced("small", added=1),
+    )
+    inodes = [folder.stat().st_ino for folder in (small_kb, small_kb / "new", outside)]
+    eventually(lambda: [inode in watched_inodes(small_scene) for inode in inodes] == [True, True, False])
+    check_heard(small_scene, small_kb / "new" / "in-new.md")
+    small_scene.check()
 
 
 def test_new_folders_beside_links(start: Starter, small_kb: Path, outside: Path) -> None:
