@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import ctypes.util
 import os
-import re
 import shutil
 import stat
 import struct
