@@ -14,7 +14,7 @@ from harness.fixtures import Starter
 from harness.reader import read_kb
 from harness.repository import LAYOUTS, Repository, entry_path
 from harness.scene import Scene
-from harness.tools import needs_git
+from harness.tools import needs_git, run_tool
 
 pytestmark = [needs_git, pytest.mark.timeout(180)]
 
@@ -139,10 +139,12 @@ def test_checkout_away_and_back(start: Starter, home: Path, change: Callable[[Re
     with watching(start, repository.kb) as scene:
 
         def away_and_back() -> None:
-            repository.git("checkout", "--quiet", "edit")
-            repository.git("checkout", "--quiet", "base")
+            # One command: the next git has to begin within the 0.1 s in which git is thought to go on.
+            checkout = "git checkout --quiet edit && git checkout --quiet base"
+            run_tool("sh", "-c", checkout, cwd=repository.work)
 
-        assert lines(scene.observe(away_and_back)) == []
+        # Where the machine is too busy for that even so, both ways are told, truly; not three times in a row.
+        assert [] in (lines(scene.observe(away_and_back)) for _ in range(3))
         # And a change that stays is told: the silence was not deafness.
         events = scene.observe(lambda: repository.write([7], "Edited."), changes=1)
         check_lines(events, updates([7]))
