@@ -1,7 +1,9 @@
 """Is git at work in a KB's repository? Then its many writes are one change of the user's.
 
 git takes `index.lock` while it rewrites the working tree. A lock holds the KB's changes only while
-it is young, and once: one that a crash left behind must not silence the KB.
+it is young, and once: one that a crash left behind must not silence the KB. Between two locks of one
+command the hold goes on as long as the command runs, where the system tells that (see `git_process`),
+and for a while of quiet in any case.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from pyrite_watch.disk.git_process import find_rewriting_git, is_rewriting_git
 
 LOCK_MAX_S = 5.0
 """How long one lock may hold a KB's changes."""
@@ -31,15 +35,20 @@ _MARKER_MAX_BYTES = 4096 + 16
 
 def find_git_dir(root: Path) -> Path | None:
     """Find the git directory of the repository that holds a folder; None outside of any."""
+    return find_repository(root)[0]
+
+
+def find_repository(root: Path) -> tuple[Path | None, str]:
+    """Find the git directory of the repository that holds a folder, and the top of its working tree."""
     folder = Path(os.path.realpath(root))
     for candidate in (folder, *folder.parents):
         marker = candidate / ".git"
         # Not Path.is_dir, which raises where a folder may not be entered (Python 3.11).
         if os.path.isdir(marker):
-            return marker
+            return marker, os.fspath(candidate)
         if os.path.isfile(marker):
-            return _linked_git_dir(marker)
-    return None
+            return _linked_git_dir(marker), os.fspath(candidate)
+    return None, ""
 
 
 def _linked_git_dir(marker: Path) -> Path | None:
@@ -64,6 +73,8 @@ class GitHold:
     root: Path
     missing_until_s: float = float("-inf")
     _git_dir: Path | None = None
+    _work_tree: str = ""
+    _process: int | None = None
     _lock_inode: int | None = None
     _first_seen_s: float = 0.0
     _last_seen_s: float = float("-inf")
@@ -74,7 +85,7 @@ class GitHold:
         """Tell whether git is at work at this moment, or was until just now."""
         if self._git_dir is None or not os.path.isdir(self._git_dir):
             # Each time: `git init` may come after the start, and this is a few microseconds.
-            self._git_dir = find_git_dir(self.root)
+            self._git_dir, self._work_tree = find_repository(self.root)
         if self._git_dir is None or not self._is_at_work(self._git_dir, now_s, wall_s):
             self._held_since_s = None
             return False
@@ -101,9 +112,13 @@ class GitHold:
             self._lock_inode = None
             is_series = any(os.path.isdir(git_dir / name) for name in _SERIES)
             quiet_s = REBASE_QUIET_S if is_series else QUIET_S
-            return now_s - self._last_seen_s < quiet_s or _was_just_written(
-                git_dir / "index", wall_s, quiet_s
-            )
+            if now_s - self._last_seen_s < quiet_s or _was_just_written(git_dir / "index", wall_s, quiet_s):
+                return True
+            # Asked only to end a hold: git alone, without a lock, holds nothing.
+            if self._held_since_s is None or not self._is_running():
+                return False
+            self._last_seen_s = now_s
+            return True
         # Not by its times as well: writing into a lock would make it a new one, which holds anew.
         if status.st_ino != self._lock_inode:
             self._lock_inode = status.st_ino
@@ -112,6 +127,11 @@ class GitHold:
             return False
         self._last_seen_s = now_s
         return True
+
+    def _is_running(self) -> bool:
+        if self._process is None or not is_rewriting_git(self._process, self._work_tree):
+            self._process = find_rewriting_git(self._work_tree)
+        return self._process is not None
 
 
 def _was_just_written(index: Path, wall_s: float, quiet_s: float) -> bool:

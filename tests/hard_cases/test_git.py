@@ -174,6 +174,22 @@ def test_rebase_of_20_commits(start: Starter, home: Path) -> None:
         scene.check()
 
 
+def test_rebase_that_takes_its_time(start: Starter, home: Path) -> None:
+    """Row 14: it tests each commit, longer than git is ever quiet: the net difference all the same."""
+    repository = Repository(home / "notes", entries=60)
+    repository.branch("upstream", range(20, 40), "From upstream.")
+    for number in range(2):
+        repository.write([number], "On the branch.")
+        repository.commit(f"commit {number}")
+    with watching(start, repository.kb) as scene:
+        began_s = time.monotonic()
+        rebase = partial(repository.git, "rebase", "--quiet", "--exec", "sleep 0.8", "upstream")
+        events = scene.observe(rebase, changes=20)
+        if time.monotonic() - began_s < LOCK_MAX_S:
+            check_lines(events, updates(range(20, 40)))
+        scene.check()
+
+
 class Conflict:
     """A rebase of five commits that stops at the third: in the body of entry 5, in the front matter of 6.
 
