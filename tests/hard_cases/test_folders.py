@@ -221,9 +221,11 @@ def remove(path: Path) -> None:
 
 
 def remove_and_make(place: Path, make: Callable[[Path], None]) -> None:
-    """Take away what is there, then make the other there."""
+    """Take away what is there, then put the other there, made before: the time between is short."""
+    outside = place.parent.parent / f"outside-{time.monotonic_ns()}"
+    make(outside)
     remove(place)
-    make(place)
+    os.rename(outside, place)
 
 
 def exchange_by_renames(place: Path, make: Callable[[Path], None]) -> None:
