@@ -185,7 +185,12 @@ def tail(
     ] = False,
     token: Token = None,
 ) -> None:
-    """Follow a process that watches, and print what happens. Ctrl-C stops it."""
+    """Follow a process that watches, and print what happens. Ctrl-C stops it.
+
+    With --json nothing but messages is printed, no line that says that it is connected. A script that must
+    miss nothing gives a position as --since: that of 'pyrite status --json' (running[0].position), or the
+    Pyrite-Position of any answer. What happened after it comes first, however late it connects.
+    """
     from pyrite_watch.cli.asking import choose_server
     from pyrite_watch.cli.tail import Tail
 

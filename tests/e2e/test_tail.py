@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -45,6 +46,24 @@ def test_json_is_what_the_socket_tells(start: Starter, home: Path, small_kb: Pat
         eventually(lambda: len(tail.lines) == 4, what="what happens")
         assert tail.stop(signal.SIGTERM) == 0
         assert tail.lines == watch.stdout.splitlines()[1:5]
+
+
+def test_a_script_begins_at_a_position_and_needs_no_ready_line(
+    start: Starter, home: Path, small_kb: Path
+) -> None:
+    """What happens between `status --json` and the connection is told; nothing but messages is printed."""
+    watch = start(small_kb)
+    watch.wait_ready()
+    (status,) = json.loads(run_pyrite("status", watch.url, "--json", home=home).stdout)["running"]
+    write_entry(small_kb / "entry-1.md", "entry-1", "Before it follows.")
+    eventually(lambda: len(watch.events) == 2)
+    with Command("tail", watch.url, "--json", "--since", status["position"], home=home) as tail:
+        tail.wait_line("kb_synced")
+        write_entry(small_kb / "entry-2.md", "entry-2", "While it follows.")
+        eventually(lambda: len(tail.lines) == 4)
+        told = [(message["type"], message["entry_id"]) for message in tail.messages]
+        assert told[::2] == [("entry_updated", "entry-1"), ("entry_updated", "entry-2")]
+        assert told[1::2] == [("kb_synced", "")] * 2
 
 
 def test_kb_narrows_it_down(start: Starter, home: Path) -> None:
