@@ -176,7 +176,9 @@ def test_save_of_the_state_before_a_write(writing: Scene) -> None:
         file.write_bytes(before)
 
     for _ in range(5):
-        events = writing.observe(act, until=lambda told: counts(told)["S"] >= 1)
+        told = writing.observe(act, until=lambda told: counts(told)["U"] >= 2 and counts(told)["S"] >= 1)
+        # Where the machine stops between the save's truncation and its bytes, that is a problem for a moment.
+        events = [event for event in told if lines([event]) != [synced("kb")]]
         check_lines(events, ["U kb:entry-9 entry-9.md", "U kb:entry-9 entry-9.md", synced("kb", updated=1)])
         assert [event["origin"] for event in events[:2]] == ["api", "disk"]
         assert events[1]["revision"] == revision_of(before)
