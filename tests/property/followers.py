@@ -15,9 +15,11 @@ from harness.socket import OPEN_TIMEOUT_S, socket_url
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+RECEIVE_BYTES = 16_384
+
 
 class PausableTab:
-    """A tab that can stop reading for a while; its buffers are as small as the system lets them be."""
+    """A tab that can stop reading for a while; its buffers are small, so that the server feels it soon."""
 
     def __init__(self, url: str, since: str | None, kbs: tuple[str, ...]) -> None:
         self.messages = Record(f"tab (since={since}, kb={kbs})")
@@ -26,8 +28,9 @@ class PausableTab:
         self._stack = contextlib.ExitStack()
         address = urlsplit(url)
         line = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        # Before connect(): the window is negotiated there.
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        # Before connect(): the window is negotiated there. Not smaller: with a window of a kilobyte the
+        # kernel itself sends 500 bytes each 200 ms (persist timer), and a reader seems to be forgotten.
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         try:
             line.settimeout(OPEN_TIMEOUT_S)
             line.connect((address.hostname, address.port))
