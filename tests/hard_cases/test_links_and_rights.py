@@ -456,6 +456,18 @@ def test_new_folders_beside_links(start: Starter, small_kb: Path, outside: Path)
     scene.close()
 
 
+def test_new_folders_again_and_again(start: Starter, small_kb: Path, outside: Path) -> None:
+    """Row 33: beside links each new folder is watched soon, however many came before: nothing is in doubt."""
+    scene = start_with_links(small_kb, outside, start)
+    for number in range(8):
+        folder = small_kb / f"new-{number}"
+        folder.mkdir()
+        inode = folder.stat().st_ino
+        eventually(partial(lambda wanted: wanted in watched_inodes(scene), inode), timeout_s=5)
+    scene.check()
+    scene.close()
+
+
 def test_a_link_takes_an_entrys_place(small_scene: Scene, small_kb: Path, outside: Path) -> None:
     """Row 33: an entry that becomes a link is gone; a link that becomes a file is an entry."""
     file = small_kb / "entry-1.md"

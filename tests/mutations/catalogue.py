@@ -160,10 +160,7 @@ MUTATIONS = (
         "pyrite_watch/pipeline.py",
         "            if trouble.is_new_folder:\n",
         "            if False:\n",
-        (
-            f"{HARD}/test_links_and_rights.py::test_new_folders_beside_links",
-            f"{HARD}/test_links_and_rights.py::test_a_folder_with_links_comes",
-        ),
+        (f"{HARD}/test_links_and_rights.py::test_new_folders_again_and_again",),
     ),
     Mutation(
         "capture-signals",
