@@ -16,6 +16,7 @@ from pyrite_watch.disk.ignore import GITIGNORE_FILE, IGNORE_FILE, IgnoreRules
 from pyrite_watch.disk.settle import DirtyPath, Settler
 from pyrite_watch.index import files
 from pyrite_watch.index.gather import MAX_BATCH_PATHS, Gatherer, KbGather
+from pyrite_watch.index.missing import explained, settle_missing
 from pyrite_watch.index.reconcile import plan_kb
 from pyrite_watch.index.store import Applied, Batch, Store, SyncCounts
 from pyrite_watch.model.change import EntryKey, Origin
@@ -295,9 +296,9 @@ class Reconciler:
                     gathers.append(gather)
                     rest.extend(gatherer.gather(gather, dirty))
             gatherer.settle_unfinished(gathers)
-            self._gather_explained(gatherer, gathers)
+            self._gather_explained(gatherer, settler, gathers)
             gatherer.settle_unfinished(gathers)
-            gatherer.settle_missing(gathers)
+            settle_missing(self.store.connection, settler, gathers, now_s)
             for gather in gathers:
                 gatherer.close(gather)
             self.take_deferred(gatherer)
@@ -314,19 +315,19 @@ class Reconciler:
         for name, path, origin in gatherer.deferred:
             self.settler.add(name, path, origin, self.clock())
 
-    def _gather_explained(self, gatherer: Gatherer, gathers: list[KbGather]) -> None:
+    def _gather_explained(self, gatherer: Gatherer, settler: Settler | None, gathers: list[KbGather]) -> None:
         """Bring in the missing files that need not wait longer, also of other KBs: a move is one batch."""
         open_gathers = {gather.kb_name: gather for gather in gathers}
         by_kb: dict[KbName, list[DirtyPath]] = {}
-        for dirty in gatherer.explained(gathers):
+        for dirty in explained(settler, gathers):
             if self.roots[dirty.kb_name].available:
                 by_kb.setdefault(dirty.kb_name, []).append(dirty)
-        for name, explained in by_kb.items():
+        for name, moved in by_kb.items():
             if name not in open_gathers:
                 open_gathers[name] = self._open_gather(self.roots[name])
                 gathers.append(open_gathers[name])
             # No room for all of them: they still wait, in the settler.
-            gatherer.gather(open_gathers[name], explained)
+            gatherer.gather(open_gathers[name], moved)
 
     def _open_gather(self, kb: WatchedKb) -> KbGather:
         return KbGather(kb.name, kb.kb_id, kb.kb.root, self.read_rules(kb), fresh=not kb.indexed)

@@ -96,7 +96,7 @@ class RootMap:
         """Sort absolute paths by KB; what lies in none is dropped."""
         found: dict[KbName, list[str]] = {}
         roots: set[KbName] = set()
-        for path in _with_targets(paths):
+        for path in paths:
             if path in self._given or path in self._real:
                 roots.add(self._given.get(path) or self._real[path])
                 continue
@@ -110,23 +110,6 @@ class RootMap:
                 relative = path[len(root) :].replace(os.sep, "/").lstrip("/")
                 found.setdefault(self._real[root], []).append(relative)
         return Hints(found, frozenset(roots))
-
-
-def _with_targets(paths: Iterable[str]) -> Iterable[str]:
-    """Name each path also by the folder that it truly lies in.
-
-    watchfiles (1.3.0) follows links, and the system knows a folder once: what happens in it is named
-    by the last link that leads there, which may be a link within the KB, or one to a folder above it.
-    """
-    targets: dict[str, str] = {}
-    for path in paths:
-        yield path
-        folder, name = os.path.split(path)
-        target = targets.get(folder)
-        if target is None:
-            target = targets[folder] = os.path.realpath(folder)
-        if target != folder:
-            yield os.path.join(target, name)
 
 
 def choose_mode(kbs: Sequence[KnowledgeBase], poll_s: float | None) -> WatchMode:

@@ -44,7 +44,8 @@ def load_kb_rows(connection: sqlite3.Connection) -> dict[str, KbRow]:
 
 def _record(row: tuple[object, ...]) -> FileRecord:
     state = None if row[1] is None else FileState(*row[1:6])  # type: ignore[arg-type]
-    return FileRecord(row[0], state, row[6], row[7], row[8], bool(row[9]), row[10], row[11])  # type: ignore[arg-type]
+    inode = None if row[4] is None else (row[5], row[4])
+    return FileRecord(row[0], state, row[6], row[7], row[8], bool(row[9]), row[10], row[11], inode)  # type: ignore[arg-type]
 
 
 def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
@@ -138,7 +139,7 @@ def apply_files(connection: sqlite3.Connection, kb_id: int, files: Mapping[str, 
             (
                 kb_id,
                 record.path,
-                *_state_columns(record.state),
+                *_state_columns(record),
                 record.revision,
                 record.entry_id,
                 record.claim,
@@ -151,10 +152,11 @@ def apply_files(connection: sqlite3.Connection, kb_id: int, files: Mapping[str, 
     )
 
 
-def _state_columns(state: FileState | None) -> tuple[int | None, ...]:
-    if state is None:
-        return (None,) * 5
-    return tuple(map(_signed, _numbers(state)))
+def _state_columns(record: FileRecord) -> tuple[int | None, ...]:
+    if record.state is not None:
+        return tuple(map(_signed, _numbers(record.state)))
+    device, inode = record.inode or (None, None)
+    return None, None, None, inode, device
 
 
 def _numbers(state: FileState) -> tuple[int, int, int, int, int]:

@@ -99,49 +99,12 @@ class Gatherer:
                 self._look(kb, candidates[path])
         return rest
 
-    def explained(self, kbs: Iterable[KbGather]) -> list[DirtyPath]:
-        """Give the missing files of any KB that wait and whose content has just come elsewhere."""
-        if self._settler is None:
-            return []
-        came = {
-            file.revision
-            for kb in kbs
-            for path, file in kb.disk.items()
-            if file is not None and file.revision and path not in kb.indexed
-        }
-        return self._settler.explained_by(came) if came else []
-
-    def settle_missing(self, kbs: Collection[KbGather]) -> None:
-        """Decide which missing files are gone: those that a new file explains, and the overdue."""
-        came = {file.revision for kb in kbs for file in kb.disk.values() if file is not None}
-        came.discard(_NEVER_READ)
-        for kb in kbs:
-            ids = {file.content.explicit_id for file in kb.disk.values() if file is not None and file.content}
-            gone: list[DirtyPath] = []
-            unexplained: list[DirtyPath] = []
-            for path, dirty in kb.missing.items():
-                record = kb.indexed[path]
-                explained = record.entry_id is not None and (
-                    record.entry_id in ids or record.revision in came or record.good_revision in came
-                )
-                if explained or self._settler is None:
-                    gone.append(dirty)
-                else:
-                    held = (record.revision, record.good_revision)
-                    revisions = frozenset(revision for revision in held if revision)
-                    unexplained.append(replace(dirty, missing_revisions=revisions))
-            if self._settler is not None:
-                gone += self._settler.wait_missing(unexplained, self._now_s)
-            for dirty in gone:
-                kb.disk[dirty.path] = None
-            kb.missing.clear()
-
     def close(self, kb: KbGather) -> None:
         """Look at every other file that the batch concerns: owners of claimed ids, and heirs."""
         asked: set[EntryId] = set()
         freed: set[EntryId] = set()
         while True:
-            ids = _claimed_ids(kb) - asked
+            ids = claimed_ids(kb) - asked
             more_freed = _freed_ids(kb) - freed
             if not ids and not more_freed:
                 return
@@ -316,21 +279,22 @@ def _is_incomplete(file: FileOnDisk, raw: RawFile | Unreadable) -> bool:
     )
 
 
-def _claimed_ids(kb: KbGather) -> set[EntryId]:
+def claimed_ids(kb: KbGather) -> set[EntryId]:
     """The ids that files of the batch ask for and do not have."""
-    ids: set[EntryId] = set()
-    for path, file in kb.disk.items():
-        content = file.content if file is not None else None
-        if content is None:
-            continue
-        _, claim = claim_of(content)
-        record = kb.indexed.get(path)
-        if record is not None and record.entry_id == claim and not kb.fresh:
-            continue
-        ids.add(claim)
-        if content.explicit_id is None:
-            ids.add(path_id(path))
-    return ids
+    return set().union(*(claims_of(kb, path) for path in kb.disk))
+
+
+def claims_of(kb: KbGather, path: str) -> set[EntryId]:
+    """The ids that one file of the batch asks for and does not have."""
+    file = kb.disk[path]
+    content = file.content if file is not None else None
+    if content is None:
+        return set()
+    _, claim = claim_of(content)
+    record = kb.indexed.get(path)
+    if record is not None and record.entry_id == claim and not kb.fresh:
+        return set()
+    return {claim} if content.explicit_id is not None else {claim, path_id(path)}
 
 
 def _freed_ids(kb: KbGather) -> set[EntryId]:

@@ -19,13 +19,17 @@ EMPTY_REVISION = Revision("cae66941d9efbd404e4d88758ea67670")
 """The revision of a file without bytes."""
 
 
+Inode = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class FileRecord:
     """What the index knows of one path.
 
     `state` is None where the file must be read again however it looks. `revision` is that of the
     bytes last read, good or bad; `good_revision` that of the entry it owns. `claim` is the explicit
-    id or the derived one that its last good version asked for.
+    id or the derived one that its last good version asked for. `inode` (device, number) is of the file
+    that was last read: it tells a renamed file from a copy, also where its state is not believed.
     """
 
     path: str
@@ -36,6 +40,7 @@ class FileRecord:
     explicit: bool
     form: Form
     good_revision: Revision | None
+    inode: Inode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,11 @@ class FileOnDisk:
     revision: Revision
     parsed: ParsedFile | None
     racy: bool = False
+
+    @property
+    def inode(self) -> Inode | None:
+        """Which file it is."""
+        return None if self.state is None else (self.state.device, self.state.inode)
 
     @property
     def content(self) -> EntryContent | None:

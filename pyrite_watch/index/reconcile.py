@@ -205,12 +205,14 @@ def _record_after(view: KbView, ids: IdAssignment, file: FileOnDisk, record: Fil
     if content is not None:
         explicit, claim = claim_of(content)
         good = file.revision if entry_id is not None else None
-        return FileRecord(file.path, state, file.revision, entry_id, claim, explicit, content.form, good)
+        return FileRecord(
+            file.path, state, file.revision, entry_id, claim, explicit, content.form, good, file.inode
+        )
     origin = ids.inherited.get(file.path)
     known = view.indexed[origin] if origin is not None else record
     if known is None:
-        return FileRecord(file.path, state, file.revision, None, None, False, "plain", None)
-    return replace(known, path=file.path, state=state, revision=file.revision)
+        return FileRecord(file.path, state, file.revision, None, None, False, "plain", None, file.inode)
+    return replace(known, path=file.path, state=state, revision=file.revision, inode=file.inode)
 
 
 def _problems_of(ids: IdAssignment, file: FileOnDisk) -> dict[str, tuple[Problem, ...]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -55,6 +56,9 @@ class ConnectionManager:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sockets: dict[int, _Socket] = {}
         self._streams: set[Subscriber] = set()
+        self._soon: deque[Frame] = deque()
+        """What other threads told, until the loop comes to it: woken once for all of it."""
+        self._is_woken = False
 
     @property
     def connection_count(self) -> int:
@@ -80,6 +84,8 @@ class ConnectionManager:
             subscriber.forget()
         self._sockets.clear()
         self._streams.clear()
+        self._soon.clear()
+        self._is_woken = False
         self.hub.enter_loop()
         self.courier.enter_loop()
         self._loop = loop
@@ -158,7 +164,7 @@ class ConnectionManager:
 
     def broadcast_soon(self, event: dict[str, Any]) -> None:
         """Tell all sockets a dict, from any thread; returns at once, order kept."""
-        frames = [guest_frame(event)]
+        frame = guest_frame(event)
         loop = self._loop
         if loop is None or not loop.is_running():
             return  # nobody has ever connected, or the server has stopped
@@ -167,12 +173,26 @@ class ConnectionManager:
         except RuntimeError:
             running = None  # a worker thread: where sync endpoints run
         if running is loop:
-            self.hub.publish(frames)
+            self.hub.publish([frame])
             return
+        self._soon.append(frame)
+        # After the append: where the loop has begun to publish meanwhile, it is woken once more.
+        if not self._is_woken:
+            self._is_woken = True
+            try:
+                loop.call_soon_threadsafe(self._publish_soon)
+            except RuntimeError:
+                log.debug("An event for a server that has stopped is dropped.")
+
+    def _publish_soon(self) -> None:
+        self._is_woken = False
+        frames = []
         try:
-            loop.call_soon_threadsafe(self.hub.publish, frames)
-        except RuntimeError:
-            log.debug("An event for a server that has stopped is dropped.")
+            while True:
+                frames.append(self._soon.popleft())
+        except IndexError:
+            if frames:
+                self.hub.publish(frames)
 
     async def _broadcast(self, frame: Frame) -> None:
         self.hub.publish([frame])

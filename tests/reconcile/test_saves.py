@@ -291,6 +291,15 @@ def test_a_renamed_file_is_one_update(bed: Bed, new: str, order: tuple[str, str]
     bed.check()
 
 
+def test_a_renamed_file_is_told_at_once(bed: Bed) -> None:
+    """It is known by its inode, also where it was read in the moment of its writing."""
+    bed.write("a.md", note("x"))
+    bed.settle("a.md").told()
+    os.rename(bed.path("a.md"), bed.path("b.md"))
+    bed.run("a.md", "b.md")
+    assert bed.told() == ["U x b.md < a.md"]
+
+
 def test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns(bed: Bed) -> None:
     """A missing file that waits is explained by its content when that comes: one batch, paired."""
     bed.write("a.md", note())
@@ -302,6 +311,55 @@ def test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns(bed: Bed) ->
     assert bed.told() == ["D a a.md > kb/b", "C b b.md < kb/a"]
     bed.settle()
     assert bed.told() == []
+    bed.check()
+
+
+@pytest.mark.parametrize(
+    ("entry_id", "hints"), [(None, ["a.md", "b.md"]), ("x", ["a.md", "b.md"]), ("x", ["b.md"])]
+)
+def test_a_file_that_comes_back_was_not_moved(bed: Bed, entry_id: str | None, hints: list[str]) -> None:
+    """It is looked at just when git has taken it away and not yet written it again, while a new file has
+    the same content, or its id. (It was told as moved, and then as moved back.)"""
+    bed.write("a.md", note(entry_id))
+    bed.settle("a.md").told()
+    bed.write("b.md", note(entry_id))
+    os.unlink(bed.path("a.md"))
+    bed.run(*hints)
+    assert bed.told() == []
+    bed.write("a.md", note(entry_id))
+    bed.settle("a.md")
+    assert bed.told() == ([] if entry_id else ["C b b.md"])
+    bed.check()
+
+
+@pytest.mark.parametrize("entry_id", [None, "x"])
+def test_a_copy_whose_original_stays_away_is_a_move(bed: Bed, entry_id: str | None) -> None:
+    """Within a moment, in one batch; also where the copy is named again in that time."""
+    bed.write("a.md", note(entry_id))
+    bed.settle("a.md").told()
+    bed.write("b.md", note(entry_id))
+    os.unlink(bed.path("a.md"))
+    bed.run("a.md", "b.md").advance(0.01).run("b.md")
+    assert bed.told() == []
+    bed.advance(0.02)
+    moved = ["D a a.md > kb/b", "C b b.md < kb/a"]
+    assert bed.told() == (["U x b.md < a.md"] if entry_id else moved)
+    bed.settle()
+    assert bed.told() == []
+    bed.check()
+
+
+def test_a_copy_in_another_kb_whose_original_stays_away_is_a_move(make_bed: MakeBed) -> None:
+    """Both wait, and are told in one batch."""
+    bed = make_bed("one", "two").start()
+    bed.write("a.md", note("a"), kb="one")
+    bed.settle("a.md", kb="one").told()
+    bed.write("a.md", note("a"), kb="two")
+    os.unlink(bed.path("a.md", "one"))
+    bed.hint("a.md", kb="one").run("a.md", kb="two")
+    assert bed.told() == []
+    bed.advance(0.03)
+    assert bed.told() == ["D a a.md > two/a", "C a a.md < one/a"]
     bed.check()
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
+from unittest import mock
 
 import pytest
 from fastapi import FastAPI, WebSocket
@@ -352,6 +353,31 @@ def test_a_fast_socket_gives_way_to_the_others() -> None:
         assert len(first.texts) < 5000
         await manager.broadcast({"n": 5000})
         assert first.numbers == second.numbers == list(range(5001))
+
+    asyncio.run(scenario())
+
+
+def test_what_a_thread_tells_wakes_the_loop_once() -> None:
+    """A wake-up is a system call and a turn of the loop: a storm from a thread needs one, not thousands."""
+
+    async def scenario() -> None:
+        manager = ConnectionManager()
+        (socket,) = await connected(manager, 1)
+        loop = asyncio.get_running_loop()
+
+        def tell(first: int) -> None:
+            for number in range(first, first + 1000):
+                manager.broadcast_soon({"n": number})
+
+        for first in (0, 1000):
+            with mock.patch.object(loop, "call_soon_threadsafe", wraps=loop.call_soon_threadsafe) as wake:
+                thread = threading.Thread(target=tell, args=(first,))
+                thread.start()
+                thread.join()  # the loop stands still meanwhile
+                assert wake.call_count == 1
+            await turns()
+        await manager.broadcast({"n": 2000})
+        assert socket.numbers == list(range(2001))
 
     asyncio.run(scenario())
 

@@ -1,0 +1,117 @@
+"""Decide which of a pass's missing files are gone, which have been moved, and which may come back.
+
+A missing file waits to come back. What has come elsewhere ends the wait: the same file under another
+name at once, and another file with its content or its id after a moment in which it stays away. (Bug:
+`git checkout --force` took a file away and wrote it again just as it was looked at, and a new file
+happened to have the same content; a move was told that never was.)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from pyrite_watch.disk.read import Folder, read_status
+from pyrite_watch.disk.settle import DirtyPath, Settler
+from pyrite_watch.index import files
+from pyrite_watch.index.gather import KbGather, claimed_ids, claims_of
+from pyrite_watch.model.entry import EntryId, Revision
+from pyrite_watch.model.kb import KbName
+
+
+def explained(settler: Settler | None, kbs: Iterable[KbGather]) -> list[DirtyPath]:
+    """Give the missing files of any KB that wait and whose content has just come elsewhere."""
+    if settler is None:
+        return []
+    came = {
+        file.revision
+        for kb in kbs
+        for path, file in kb.disk.items()
+        if file is not None and file.revision and path not in kb.indexed
+    }
+    return settler.explained_by(came) if came else []
+
+
+def settle_missing(
+    connection: sqlite3.Connection, settler: Settler | None, kbs: Collection[KbGather], now_s: float
+) -> None:
+    """Decide which missing files are gone: those that another file explains, and the overdue.
+
+    One that is not known to be away for long enough waits, and so do the files that explain it: what
+    they make together is one batch. Without a settler nothing waits.
+    """
+    if settler is None:
+        for kb in kbs:
+            kb.disk.update(dict.fromkeys(kb.missing))
+            kb.missing.clear()
+        return
+    for kb in kbs:
+        _look_at_owners(connection, settler, kb, now_s)
+    there = [file for kb in kbs for file in kb.disk.values() if file is not None]
+    revisions = {file.revision for file in there if file.revision}
+    inodes = {file.inode for file in there if file.inode is not None}
+    waiting: list[_Moved] = []
+    for kb in kbs:
+        ids = claimed_ids(kb)
+        gone: list[str] = []
+        unexplained: list[DirtyPath] = []
+        for path, hint in kb.missing.items():
+            record = kb.indexed[path]
+            contents = frozenset(filter(None, (record.revision, record.good_revision)))
+            dirty = replace(hint, missing_revisions=contents)
+            if record.entry_id is None or (record.entry_id not in ids and revisions.isdisjoint(contents)):
+                unexplained.append(dirty)
+            elif record.inode in inodes or (due_s := settler.wait_moved(dirty, now_s)) is None:
+                gone.append(path)
+            else:
+                waiting.append(_Moved(kb.kb_name, record.entry_id, contents, due_s))
+        gone += [dirty.path for dirty in settler.wait_missing(unexplained, now_s)]
+        kb.missing.clear()
+        kb.disk.update(dict.fromkeys(gone))
+    if waiting:
+        for kb in kbs:
+            _hold_explaining(settler, kb, waiting, now_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A missing file that seems to be moved, and until when that is to be believed."""
+
+    kb_name: KbName
+    entry_id: EntryId
+    contents: frozenset[Revision]
+    due_s: float
+
+
+def _look_at_owners(connection: sqlite3.Connection, settler: Settler, kb: KbGather, now_s: float) -> None:
+    """Bring in the owners of claimed ids that are not there: they may come back as any other file."""
+    ids = claimed_ids(kb)
+    if not ids or kb.fresh:
+        return
+    for record in files.load_owners(connection, kb.kb_id, ids).values():
+        path = record.path
+        if path in kb.disk or path in kb.missing or kb.rules.path_rule(path) is not None:
+            continue
+        looked = read_status(kb.root, path)
+        if looked is None or isinstance(looked, Folder):
+            kb.indexed[path] = record
+            kb.origins.setdefault(path, "disk")
+            hint = settler.waiting(kb.kb_name, path)
+            kb.missing[path] = hint or DirtyPath(kb.kb_name, path, "disk", now_s, now_s)
+
+
+def _hold_explaining(settler: Settler, kb: KbGather, waiting: Collection[_Moved], now_s: float) -> None:
+    """Put back the files that explain a missing one which still waits."""
+    by_id = {moved.entry_id: moved for moved in waiting if moved.kb_name == kb.kb_name}
+    by_revision = {revision: moved for moved in waiting for revision in moved.contents}
+    for path, file in list(kb.disk.items()):
+        if file is None:
+            continue
+        explains = [by_id[claim] for claim in claims_of(kb, path) & by_id.keys()]
+        if file.revision in by_revision:
+            explains.append(by_revision[file.revision])
+        if explains:
+            due_s = max(moved.due_s for moved in explains)
+            settler.put_back(DirtyPath(kb.kb_name, path, kb.origins[path], now_s, now_s), due_s)
+            del kb.disk[path]
