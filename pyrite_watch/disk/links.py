@@ -1,4 +1,4 @@
-"""Wikilinks and headings of a Markdown body, code left out.
+"""Links and headings of a Markdown body, code left out.
 
 Pure, and linear in the body's length whatever it holds: each expression reads a line or a paragraph once.
 It reads as much Markdown as that needs and no more: an HTML comment or an indented code block is text here.
@@ -6,7 +6,9 @@ It reads as much Markdown as that needs and no more: an HTML comment or an inden
 
 from __future__ import annotations
 
+import posixpath
 import re
+from urllib.parse import unquote
 
 from pyrite_watch.model.entry import Link
 
@@ -14,6 +16,11 @@ from pyrite_watch.model.entry import Link
 # skip from line to line by memchr.
 _FENCE_LINE = re.compile(r"\n([ \t>]*)((?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{3,}|~{3,})([^\n]*)")
 _LINK = re.compile(r"(?<!\\)\[\[([^\[\]\n]+)\]\]")
+# `[text](path "title")`, or `[name]: path` on a line of its own; a path with spaces stands in angle brackets,
+# and one pair of round ones may be in it. Bounded, as every `](` is a beginning.
+_PATH = r"(?:<([^<>\n]{1,1000})>|((?:[^\s()<>]|\([^\s()<>]{0,200}\)){1,1000}))"
+_MARKDOWN_LINK = re.compile(rf"\]\([ \t]*{_PATH}|\n {{0,3}}\[[^\[\]\n]{{1,200}}\]:[ \t]*{_PATH}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _BACKTICKS = re.compile(r"`+")
 # A code span ends with its block: at a blank line, list item, heading or table row.
 _BLOCK = re.compile(r"\n(?=[ \t]*(?:\n|[-*+][ \t]|\d{1,9}[.)][ \t]|#|\|))")
@@ -21,24 +28,45 @@ _HEADING = re.compile(r"\n {0,3}#[ \t]+([^\n]+)")
 _HEADING_CLOSE = re.compile(r"(?:^|[ \t])#+$")
 
 
-def parse_links(body: str) -> tuple[Link, ...]:
-    """Collect each distinct `[[kb:target#heading|text]]` in order of appearance, those in code left out."""
-    if "[[" not in body:
+def parse_links(body: str, path: str) -> tuple[Link, ...]:
+    """Collect each distinct link to an entry in order of appearance, those in code left out.
+
+    These are `[[kb:target#heading|text]]`, and Markdown's own to a file `.md`, whose target is then its path
+    from the KB's root, with a `/` before it.
+
+    Args:
+        path: The entry's, for what is relative to it.
+    """
+    if not _may_link(body):
         return ()
     links: dict[Link, None] = {}
     # Most paragraphs hold no link, and need no look at their backticks.
     for paragraph in strip_fences(body).split("\n\n"):
-        if "[[" not in paragraph:
+        if not _may_link(paragraph):
             continue
         blocks = _BLOCK.split(paragraph) if "`" in paragraph else [paragraph]
         for block in blocks:
-            if "[[" not in block:
+            if not _may_link(block):
                 continue
-            for inner in _LINK.findall(_strip_code_spans(block) if "`" in block else block):
-                link = _parse_link(inner)
-                if link is not None:
-                    links[link] = None
+            text = "\n" + (_strip_code_spans(block) if "`" in block else block)
+            found = [(match.start(), _parse_link(match[1])) for match in _LINK.finditer(text)]
+            if ".md" in text:
+                found += [
+                    (match.start(), _link_to_file(match[match.lastindex or 0], path))
+                    for match in _MARKDOWN_LINK.finditer(text)
+                ]
+                found.sort(key=lambda pair: pair[0])
+            links.update((link, None) for _, link in found if link is not None)
     return tuple(links)
+
+
+def _may_link(text: str) -> bool:
+    return "[[" in text or (".md" in text and ("](" in text or "]:" in text))
+
+
+def _link_to_file(href: str, base_path: str) -> Link | None:
+    found = path_of(href, base_path)
+    return Link(f"/{found[0]}") if found is not None and found[0].lower().endswith(".md") else None
 
 
 def _parse_link(inner: str) -> Link | None:
@@ -49,6 +77,32 @@ def _parse_link(inner: str) -> Link | None:
         kb_name, rest = "", target
     rest = rest.strip()
     return Link(rest, kb_name.strip() or None) if rest else None
+
+
+def path_of(href: str, base_path: str) -> tuple[str, str] | None:
+    """Return the path in the KB and the fragment of a relative link; None where it is none.
+
+    Args:
+        href: As written, percent-encoded or not. One that begins with `/` is meant from the KB's root.
+        base_path: The path of the entry in which it stands.
+    """
+    if _SCHEME.match(href) or href.startswith(("//", "\\", "#")):
+        return None
+    before, _, fragment = href.partition("#")
+    path = unquote(before.partition("?")[0])
+    if not path or "\0" in path or "\\" in path:
+        return None
+    if not path.startswith("/"):
+        path = posixpath.join(posixpath.dirname(base_path), path)
+    path = posixpath.normpath(path.lstrip("/"))
+    if path in (".", "..") or path.startswith("../"):
+        return None
+    return path, unquote(fragment)
+
+
+def name_of(target: str) -> str:
+    """Give what an entry that a link misses would be called: of a path, the file's stem."""
+    return target.rpartition("/")[2].removesuffix(".md") if target.startswith("/") else target
 
 
 def first_heading(body: str) -> str | None:

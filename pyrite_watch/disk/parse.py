@@ -94,7 +94,7 @@ def parse_entry(data: bytes, path: str) -> ParsedFile:
         status=_text(metadata.get("status")),
         date=_text(metadata.get("date")),
         tags=_tags(metadata.get("tags")),
-        links=parse_links(body),
+        links=parse_links(body, path),
         created_at=_moment(metadata.get("created_at")),
         updated_at=_moment(metadata.get("updated_at")),
     )

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pyrite_watch.disk.links import parse_links
 from pyrite_watch.index.names import names_of
 from pyrite_watch.index.reconcile import EntryWrite
-from pyrite_watch.model.entry import EntryContent, EntryId, Revision
+from pyrite_watch.model.entry import EntryContent, EntryId, Link, Revision
 
 
 def iso_time(timestamp_s: float) -> str:
@@ -62,7 +63,7 @@ def apply_entries(
         elif write is None:
             _delete(connection, kb_id, entry_id)
         elif write.content is None:
-            _move(connection, kb_id, entry_id, write)
+            _move(connection, kb_id, kb_name, entry_id, write)
         else:
             _update(connection, kb_id, kb_name, entry_id, write, write.content)
     if fresh:
@@ -107,7 +108,7 @@ def _insert(
         assert content is not None
         rows.append((row, kb_id, entry_id, *_columns(write, content, None)))
         texts.append((row, content.title, content.body, json_text(content.tags)))
-        links.extend(_links(row, kb_name, content))
+        links.extend(links_of(row, kb_name, content.links))
         names.extend(names_of(row, kb_id, entry_id, write.path, content.metadata))
     connection.executemany(
         f"INSERT INTO entry (row, kb_id, entry_id, {', '.join(_WRITTEN)})"
@@ -119,9 +120,10 @@ def _insert(
     connection.executemany("INSERT INTO name VALUES (?, ?, ?, ?)", names)
 
 
-def _links(row: int, kb_name: str, content: EntryContent) -> list[tuple[int, int, str, str]]:
+def links_of(row: int, kb_name: str, links: Iterable[Link]) -> list[tuple[int, int, str, str]]:
+    """Give the rows of an entry's links. Pure."""
     # `[[x]]` and `[[own:x]]` are one link.
-    targets = dict.fromkeys((link.kb_name or kb_name, link.target) for link in content.links)
+    targets = dict.fromkeys((link.kb_name or kb_name, link.target) for link in links)
     return [(row, number, *target) for number, target in enumerate(targets)]
 
 
@@ -158,14 +160,16 @@ def _update(
         "INSERT INTO entry_text (rowid, title, body, tags) VALUES (?, ?, ?, ?)",
         (old.row, content.title, content.body, json_text(content.tags)),
     )
-    connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", _links(old.row, kb_name, content))
+    connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", links_of(old.row, kb_name, content.links))
     _name(connection, kb_id, entry_id, old.row, write.path, content.metadata)
 
 
-def _move(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId, write: EntryWrite) -> None:
-    """Note another path or revision of what is the same otherwise."""
-    row, path, metadata = connection.execute(
-        "SELECT row, path, metadata FROM entry WHERE kb_id = ? AND entry_id = ?", (kb_id, entry_id)
+def _move(
+    connection: sqlite3.Connection, kb_id: int, kb_name: str, entry_id: EntryId, write: EntryWrite
+) -> None:
+    """Note another path or revision of what is the same otherwise; what is relative to it leads elsewhere."""
+    row, path, metadata, body = connection.execute(
+        "SELECT row, path, metadata, body FROM entry WHERE kb_id = ? AND entry_id = ?", (kb_id, entry_id)
     ).fetchone()
     connection.execute(
         "UPDATE entry SET path = ?, revision = ? WHERE row = ?", (write.path, write.revision, row)
@@ -173,6 +177,9 @@ def _move(connection: sqlite3.Connection, kb_id: int, entry_id: EntryId, write: 
     if path != write.path:
         connection.execute("DELETE FROM name WHERE row = ?", (row,))
         _name(connection, kb_id, entry_id, row, write.path, json.loads(metadata))
+        connection.execute("DELETE FROM link WHERE source = ?", (row,))
+        links = links_of(row, kb_name, parse_links(body, write.path))
+        connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", links)
 
 
 def _name(

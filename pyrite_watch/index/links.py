@@ -54,7 +54,9 @@ def load_sources(
         " CROSS JOIN name n ON n.row = e.row WHERE k.name = ?",
         (entry_id, kb_name),
     ).fetchall()
-    names = (entry_id, path, path.removesuffix(".md"), f"/{path}", title, *(name for (name,) in others))
+    stem = path.removesuffix(".md")
+    written = (entry_id, path, stem, f"/{path}", f"/{stem}", title)
+    names = (*written, *(name for (name,) in others))
     found: dict[tuple[str, str], Found] = {}
     for name in dict.fromkeys(names):
         rows = connection.execute(

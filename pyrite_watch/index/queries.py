@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from pyrite_watch.disk.links import name_of
 from pyrite_watch.index import links
 
 SORT_COLUMNS = ("updated_at", "created_at", "title", "id", "entry_type", "importance", "date", "path")
@@ -55,7 +56,7 @@ def _add_links(connection: sqlite3.Connection, entries: Sequence[tuple[int, Json
         for target, kb_name in targets:
             found = links.resolve(connection, kb_name, target)
             link = {
-                "id": found.entry_id if found else target,
+                "id": found.entry_id if found else name_of(target),
                 "kb_name": kb_name,
                 "title": found.title if found else None,
                 "entry_type": found.entry_type if found else None,

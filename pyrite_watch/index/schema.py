@@ -17,7 +17,9 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from pyrite_watch.disk.links import parse_links
 from pyrite_watch.errors import StateDamagedError, StateError, StateFolderError, StateNewerError
+from pyrite_watch.index.entries import links_of
 from pyrite_watch.index.names import names_of
 from pyrite_watch.index.transaction import transaction
 
@@ -212,12 +214,23 @@ def _name_entries(connection: sqlite3.Connection) -> None:
         connection.executemany("INSERT INTO name VALUES (?, ?, ?, ?)", found)
 
 
+def _find_links_again(connection: sqlite3.Connection) -> None:
+    # Also those that are Markdown's own.
+    connection.execute("DELETE FROM link")
+    for row, kb_name, path, body in connection.execute(
+        "SELECT e.row, k.name, e.path, e.body FROM entry e JOIN kb k USING (kb_id)"
+    ):
+        links = links_of(row, kb_name, parse_links(body, path))
+        connection.executemany("INSERT INTO link VALUES (?, ?, ?, ?)", links)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create,
     _merge_text_at_rest,
     _index_events,
     _mend_first_tables,
     _name_entries_and_merge_later,
+    _find_links_again,
 )
 """`MIGRATIONS[n]` brings a state of schema n to n + 1, inside a transaction that is already open."""
 

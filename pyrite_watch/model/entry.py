@@ -41,7 +41,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A wikilink as written: `[[kb:target#heading|text]]`."""
+    """A wikilink as written, `[[kb:target#heading|text]]`, or a link to a file: its path after a `/`."""
 
     target: str
     kb_name: str | None = None

@@ -2,20 +2,15 @@
 // Puts the page together: one context, one view at a time, the events to whom they concern.
 import * as api from "./api.js";
 import { makeActivity } from "./activity.js";
-import { openHelp } from "./dialogs.js";
 import { anyDraftOpen } from "./drafts.js";
 import { byId, make } from "./html.js";
 import { bindKeys } from "./keyboard.js";
+import { openHelp } from "./later.js";
 import { connect } from "./live.js";
 import { makeRouter } from "./router.js";
 import { makeStatus } from "./status.js";
 import { Store, keyOf } from "./store.js";
 import { makeToasts } from "./toasts.js";
-import { openEntries } from "./views/entries.js";
-import { openEntry } from "./views/entry.js";
-import { openHome } from "./views/home.js";
-import { openProblems } from "./views/problems.js";
-import { openSearch } from "./views/search.js";
 
 const NAME = "Pyrite Watch";
 const LOG_BACK = 200;
@@ -54,8 +49,17 @@ document.addEventListener("visibilitychange", () => {
 });
 
 // ---- views
-/** @type {Record<string, (ctx: any, main: HTMLElement, route: any) => any>} */
-const VIEWS = { home: openHome, entries: openEntries, entry: openEntry, search: openSearch, problems: openProblems };
+/** @typedef {(ctx: any, main: HTMLElement, route: any) => any} Open */
+/** @type {Record<string, () => Promise<Open>>} Each is loaded when it is first shown. */
+const VIEWS = {
+  home: async () => (await import("./views/home.js")).openHome,
+  entries: async () => (await import("./views/entries.js")).openEntries,
+  entry: async () => (await import("./views/entry.js")).openEntry,
+  search: async () => (await import("./views/search.js")).openSearch,
+  problems: async () => (await import("./views/problems.js")).openProblems,
+};
+/** @type {Record<string, Open>} */
+const opened = {};
 
 function openNothing() {
   main.append(
@@ -65,10 +69,28 @@ function openNothing() {
   return { title: "Nothing is here", onEvent() {}, close() {} };
 }
 
+function openFailed() {
+  main.append(
+    make("h1", { tabIndex: -1 }, "Not loaded"),
+    make("p.empty", {}, "This view could not be loaded: the server does not answer. ", make("button", { type: "button", onclick: () => location.reload() }, "Try again")),
+  );
+  return { title: "Not loaded", onEvent() {}, close() {} };
+}
+
+let shows = 0;
 ctx.router = makeRouter(async (route, { scroll, moved }) => {
+  const turn = ++shows;
+  if (route && !opened[route.name]) {
+    // Views of two versions would not fit together.
+    if (ctx.isOld && !anyDraftOpen()) return location.reload();
+    // What is shown stays until there is something to show in its place.
+    await VIEWS[route.name]().then((open) => (opened[route.name] = open), () => {});
+    if (turn !== shows) return;
+  }
+  const open = route ? (opened[route.name] ?? openFailed) : openNothing;
   view?.close();
   main.replaceChildren();
-  const mine = (view = (route ? VIEWS[route.name] : openNothing)(ctx, main, route));
+  const mine = (view = open(ctx, main, route));
   retitle();
   if (moved) {
     main.querySelector("h1")?.focus({ preventScroll: true });
@@ -161,6 +183,7 @@ function offerReload(now) {
   version ||= now;
   if (version === now) return;
   version = now;
+  ctx.isOld = true; // what is not loaded yet would be the newer server's
   const offer = () => (anyDraftOpen() ? setTimeout(offer, 5_000) : toasts.show(`The server is now ${now}.`, { action: { label: "Reload", run: () => location.reload() } }));
   offer();
 }

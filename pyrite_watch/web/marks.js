@@ -2,13 +2,13 @@
 // The text of the open entry, changed in place: blocks that stayed are not touched, so that scroll, focus,
 // selection and open <details> stay. A block that changed is morphed; it gets a mark that fades and a bar at
 // the side. The bars lie in a layer of their own: what the server made stays as it made it.
+import { blocksOf, noteLength } from "./blocks.js";
 import { diffWords } from "./diff.js";
-import { fragmentOf, make, moveBefore } from "./html.js";
+import { make, moveBefore } from "./html.js";
 import { Idiomorph } from "./vendor/idiomorph.js";
 
 const MAX_BARS = 200;
 const FADE_MS = 2_500;
-const LONG = 400; // blocks: from here on what is off the screen is not laid out
 
 /** Keep the selection in a text whose middle changes. @param {Node} old @param {Node} fresh */
 function keepText(old, fresh) {
@@ -49,7 +49,6 @@ export function makeMarks(body, article) {
   const gutter = make("div.gutter");
   const popover = make("div.difference", { popover: "auto", tabIndex: 0, role: "dialog", "aria-label": "What changed" });
   article.append(gutter, popover);
-  let html = "";
   let at = -1;
   /** @type {Map<Element, {before: string, gone: boolean, bar: any}>} */
   const marks = new Map();
@@ -59,6 +58,7 @@ export function makeMarks(body, article) {
     const origin = article.getBoundingClientRect().top;
     const boxes = [...marks.keys()].map((block) => block.getBoundingClientRect());
     [...marks.values()].forEach(({ bar, gone }, index) => {
+      bar.hidden = !boxes[index].height; // a heading that is the title is not shown
       bar.style.top = `${boxes[index].top - origin}px`;
       bar.style.height = gone ? "1rem" : `${boxes[index].height}px`;
     });
@@ -139,7 +139,7 @@ export function makeMarks(body, article) {
     }
     for (; cursor; cursor = cursor.nextElementSibling) spare.push(cursor);
     dropSpare(null);
-    body.classList.toggle("long", body.children.length > LONG);
+    noteLength(body);
     if (silent) return;
     for (const [block, before, gone] of changes) if (!gone || !changes.some(([other, , its]) => other === block && !its)) mark(block, before, gone);
   }
@@ -166,21 +166,12 @@ export function makeMarks(body, article) {
     },
     /** @param {string} next As `/render` made it. @param {{silent?: boolean}} [options] */
     update(next, { silent = false } = {}) {
-      if (next === html) return;
-      const first = !html;
-      html = next;
-      const fresh = fragmentOf(next);
-      for (const box of fresh.querySelectorAll("pre, table")) box.setAttribute("tabindex", "0"); // what scrolls can be reached
-      if (first) {
-        body.replaceChildren(fresh);
-        body.classList.toggle("long", body.children.length > LONG);
-        return;
-      }
+      const fresh = blocksOf(next);
       marking.anchored(() => reconcile(fresh, silent));
       place();
     },
     next() {
-      const all = [...marks].filter(([block]) => block.isConnected);
+      const all = [...marks].filter(([block, { bar }]) => block.isConnected && !bar.hidden);
       if (!all.length) return false;
       all.sort(([a], [b]) => (a.compareDocumentPosition(b) & 4 ? -1 : 1));
       at = (at + 1) % all.length;

@@ -55,3 +55,6 @@ export function changesInWords({ updated, created, deleted }) {
   const words = [updated && `${count(updated)} changed`, created && `${count(created)} created`, deleted && `${count(deleted)} deleted`];
   return words.filter(Boolean).join(", ");
 }
+
+/** @param {any} problem */
+export const problemText = ({ message, line }) => `${line ? `Line ${line}: ` : ""}${line ? message : message.charAt(0).toUpperCase() + message.slice(1)}`;

@@ -26,6 +26,7 @@ from playwright.sync_api import (
     Error,
     Page,
     Playwright,
+    WebSocketRoute,
     sync_playwright,
 )
 
@@ -65,6 +66,23 @@ def wait_for(page: Page, expression: str, timeout_ms: float = TIMEOUT_MS) -> Any
             return value
         assert time.monotonic() < deadline_s, f"not within {timeout_ms:g} ms: {expression}; last: {value!r}"
         page.wait_for_timeout(20)
+
+
+def tell_new_versions(page: Page) -> list[WebSocketRoute]:
+    """Let each connection of a tab be to a newer server, 1.0.0, 2.0.0, …; gives its sockets as they come."""
+    page.add_init_script("delete window.SharedWorker")  # whose sockets cannot be routed
+    sockets: list[WebSocketRoute] = []
+
+    def route(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        sockets.append(socket)
+        version = rf'\1"{len(sockets)}.0.0"'
+        server.on_message(
+            lambda text: socket.send(re.sub(r'("server_version": ?)"[^"]*"', version, str(text)))
+        )
+
+    page.route_web_socket(re.compile("/ws"), route)
+    return sockets
 
 
 class Chromium:

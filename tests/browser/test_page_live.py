@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.fixtures import make_small_kb
-from playwright.sync_api import Page, Route, WebSocketRoute, expect
+from playwright.sync_api import Page, Route, expect
 
-from browser.browser import SERVER_GONE, Pages, Watch, wait_for
+from browser.browser import SERVER_GONE, Pages, Watch, tell_new_versions, wait_for
 
 RECORD_SAID = """
 window.said = [];
@@ -189,18 +189,7 @@ def test_a_first_index_shows_its_progress(open_page: Pages, watch: Watch) -> Non
 def test_a_newer_server_is_offered_not_imposed(open_page: Pages, watch: Watch) -> None:
     """When a server of another version answers, a toast offers to load the page again; nothing reloads."""
     page = open_page(goto=False)
-    page.add_init_script("delete window.SharedWorker; window.versions = ['1.0.0'];")
-    sockets: list[WebSocketRoute] = []
-
-    def route(socket: WebSocketRoute) -> None:
-        server = socket.connect_to_server()
-        sockets.append(socket)
-        version = rf'\1"{len(sockets)}.0.0"'
-        server.on_message(
-            lambda text: socket.send(re.sub(r'("server_version": ?)"[^"]*"', version, str(text)))
-        )
-
-    page.route_web_socket(re.compile("/ws"), route)
+    sockets = tell_new_versions(page)
     page.goto(f"{watch.url}/")
     live(page)
     page.evaluate("window.marker = true")

@@ -12,6 +12,7 @@ import pytest
 from harness.isolation import REPOSITORY
 
 from pyrite_watch import __version__
+from pyrite_watch.server.page import trim
 
 WEB = REPOSITORY / "pyrite_watch" / "web"
 OPTIONS = {
@@ -57,6 +58,39 @@ def test_the_types_hold() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.timeout(180)
+def test_what_is_served_says_the_same(tmp_path: Path) -> None:
+    """Without comments and indentation each script compiles to what it compiles to with them."""
+    trimmed = tmp_path / "trimmed"
+    for file in WEB.rglob("*.js"):
+        copy = trimmed / file.relative_to(WEB)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(trim(file.read_text(), ".js"))
+    compiler = installed("typescript") / "bin" / "tsc"
+    options = ["--allowJs", "--removeComments", "--noCheck", "--target", "esnext", "--module", "esnext"]
+    compiled: list[dict[str, str]] = []
+    for root in (WEB, trimmed):
+        out = tmp_path / f"out-{root.name}"
+        command = ["node", str(compiler), *options, "--rootDir", str(root), "--outDir", str(out)]
+        command += map(str, sorted(root.rglob("*.js")))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+        assert done.returncode == 0, done.stdout
+        compiled.append({str(file.relative_to(out)): file.read_text() for file in out.rglob("*.js")})
+    assert len(compiled[0]) > 20
+    assert compiled[0] == compiled[1]
+
+
+def test_trimming_leaves_out_comments_and_indentation() -> None:
+    """And nothing that is no comment."""
+    script = (
+        "/**\n * Doc.\n */\nexport const f = /** @type {any} */ (a) => {\n"
+        '  // Why.\n  return "http://x/"; // so\n};\n'
+    )
+    assert trim(script, ".js") == 'export const f = (a) => {\nreturn "http://x/";\n};\n'
+    assert trim("/* Why. */\na { b: c; }\n\n  d { }\n", ".css") == "a{b:c;}\nd{}\n"
+    assert trim("<!-- kept -->\n  x", ".html") == "<!-- kept -->\n  x"
 
 
 def test_every_module_asks_to_be_checked() -> None:

@@ -82,6 +82,28 @@ def test_links_are_the_same_from_both_ends(store: Store) -> None:
     assert [(link["kb_name"], link["id"]) for link in back] == [("a", "p"), ("b", "q")]
 
 
+def test_a_link_to_a_file_counts_from_both_ends(store: Store) -> None:
+    """It is relative to the entry that it stands in, also where that one is moved without a change."""
+    change(
+        store,
+        "a",
+        {
+            "sub/x.md": titled("one", "One"),
+            "other/x.md": titled("two", "Two"),
+            "sub/p.md": explicit("p", "[x](x.md) and [none](none.md)"),
+            "q.md": explicit("q", "[[/sub/x]]"),
+        },
+    )
+    out = entry(store, "p", "a")["outlinks"]
+    assert [(link["id"], link["exists"]) for link in out] == [("one", True), ("none", False)]
+    assert [link["id"] for link in entry(store, "one", "a")["backlinks"]] == ["p", "q"]
+    row = store.connection.execute("SELECT revision FROM entry WHERE entry_id = 'p'").fetchone()
+    moved = {EntryId("p"): EntryWrite("other/p.md", Revision(row[0]), None, 0)}
+    apply_entries(store.connection, 1, "a", moved, [EntryId("p")])
+    assert [link["id"] for link in entry(store, "one", "a")["backlinks"]] == ["q"]
+    assert [link["id"] for link in entry(store, "two", "a")["backlinks"]] == ["p"]
+
+
 def test_a_name_that_is_anothers_id_is_no_backlink(store: Store) -> None:
     """Of two that a target might mean, only the one that it leads to is linked from there."""
     change(

@@ -6,7 +6,7 @@ index's own tables are in them as SQLite had them.
 
 - `schema_1_early`: commits a1df56e to 6a99eeb, number 1, but other tables than those of that number later.
 - `schema_1`: 04b687f to 9ce96c7. `schema_2`: c5d07bc to 00d217c. `schema_3`: 0b97d84.
-- `schema_4`: 8d043bc to 4dc7cab.
+- `schema_4`: 8d043bc to 4dc7cab. `schema_5`: 1e90a40 to e77f9aa.
 """
 
 from __future__ import annotations
@@ -150,6 +150,20 @@ def test_the_full_text_and_the_links_are_right(tmp_path: Path, dump: Path) -> No
             " WHERE e.entry_id = 'links' ORDER BY l.position"
         )
         assert written.fetchall() == [("notes", "shared"), ("notes", "note"), ("notes", "bad")]
+
+
+@every_state
+def test_links_that_are_markdowns_own_are_found_in_what_is_stored(tmp_path: Path, dump: Path) -> None:
+    """Before schema 6 only wikilinks counted."""
+    restore(dump, tmp_path)
+    with closing(sqlite3.connect(tmp_path / schema.DATABASE)) as connection, connection:
+        connection.execute("UPDATE entry SET body = '[n](m/note.md) [[bad]]' WHERE entry_id = 'links'")
+    with closing(schema.open_state(tmp_path)) as connection:
+        written = connection.execute(
+            "SELECT l.kb_name, l.target FROM link l JOIN entry e ON e.row = l.source"
+            " WHERE e.entry_id = 'links' ORDER BY l.position"
+        )
+        assert written.fetchall() == [("notes", "/m/note.md"), ("notes", "bad")]
 
 
 @every_state

@@ -10,6 +10,7 @@ from html import escape
 
 from markdown_it.token import Token
 
+from pyrite_watch.disk.links import name_of, path_of
 from pyrite_watch.server.render.blocks import Block, blocks_of
 from pyrite_watch.server.render.limits import Budget, TooHardError, check_tags
 from pyrite_watch.server.render.markdown import MARKDOWN
@@ -22,7 +23,6 @@ from pyrite_watch.server.render.targets import (
     file_address,
     is_abroad,
     is_image,
-    path_of,
 )
 from pyrite_watch.server.render.wikilinks import WikiLink
 
@@ -142,7 +142,7 @@ class Document:
         own = sanitiser.own
         found = resolved.get(target)
         if found is None:
-            entry_id = target.name.rpartition("/")[2].removesuffix(".md")
+            entry_id = name_of(target.name)
             kb_name, css = target.kb_name, "wikilink missing"
         else:
             kb_name, entry_id, css = found.kb_name, found.entry_id, "wikilink"

@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _NOT_IN_SLUG = re.compile(r"[^\w\- ]+")
 _ABROAD = ("http://", "https://", "mailto:")
 
@@ -65,24 +64,3 @@ def file_address(kb_name: str, path: str) -> str:
 def is_abroad(href: str) -> bool:
     """Whether a link leads to somewhere else, by a scheme that does no harm."""
     return href.lower().startswith(_ABROAD)
-
-
-def path_of(href: str, base_path: str) -> tuple[str, str] | None:
-    """Return the path in the KB and the fragment of a relative link; None where it is none.
-
-    Args:
-        href: As written, percent-encoded or not. One that begins with `/` is meant from the KB's root.
-        base_path: The path of the entry in which it stands.
-    """
-    if _SCHEME.match(href) or href.startswith(("//", "\\", "#")):
-        return None
-    before, _, fragment = href.partition("#")
-    path = unquote(before.partition("?")[0])
-    if not path or "\0" in path or "\\" in path:
-        return None
-    if not path.startswith("/"):
-        path = posixpath.join(posixpath.dirname(base_path), path)
-    path = posixpath.normpath(path.lstrip("/"))
-    if path in (".", "..") or path.startswith("../"):
-        return None
-    return path, unquote(fragment)

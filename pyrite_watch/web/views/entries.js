@@ -2,7 +2,7 @@
 // The entries of a KB. Only the rows near the screen exist, so that ten thousand scroll as smoothly as ten;
 // what one reads stays in place while others come and go above it.
 import { viewPath } from "../api.js";
-import { openNewEntry } from "../dialogs.js";
+import { openNewEntry } from "../later.js";
 import { make, moveBefore, setText } from "../html.js";
 import { plural, count, shortTime } from "../words.js";
 

@@ -2,12 +2,10 @@
 // One entry: its text, its front matter, who links here. It follows its file: changed in place, kept where it
 // was deleted, and at its new address where it was moved.
 import { ask, entryPath, get, inWords, part, viewPath } from "../api.js";
-import { confirmDelete, openNewEntry } from "../dialogs.js";
-import { openEditor } from "../editor.js";
+import { showBlocks } from "../blocks.js";
 import { make, setText } from "../html.js";
-import { makeMarks } from "../marks.js";
-import { clockOf, timeOf } from "../words.js";
-import { problemText } from "./problems.js";
+import { bringEditor, confirmDelete, loadWhenIdle, openNewEntry, style } from "../later.js";
+import { clockOf, problemText, timeOf } from "../words.js";
 
 const LINKS_EVERY_MS = 400; // other entries' changes: who links here, and what is missing
 const SHOWN_FIRST = 12; // fields of the front matter; more are folded
@@ -23,7 +21,7 @@ export function openEntry(ctx, main, { kb, id }) {
   const { store, router } = ctx;
   const title = make("h1", { tabIndex: -1, dir: "auto" }, store.of(kb).get(id)?.title ?? "…");
   const edit = make("button", { type: "button", "aria-keyshortcuts": "e", onclick: () => startEditing() }, "Edit");
-  const remove = make("button", { type: "button", onclick: () => confirmDelete(ctx, { kb, id, title: title.textContent ?? id, revision }) }, "Delete");
+  const remove = make("button", { type: "button", onclick: () => confirmDelete(ctx, () => ({ kb, id, title: title.textContent ?? id, revision })) }, "Delete");
   const tools = make("div.tools", { hidden: true }, edit, remove);
   const crumb = make("a", { href: viewPath(kb) }, make("bdi", {}, kb));
   const state = make("p.notice", { hidden: true });
@@ -38,8 +36,11 @@ export function openEntry(ctx, main, { kb, id }) {
   const article = make("article", { dataset: { kb, id, revision: "" } }, make("div.view-head", {}, title, tools), state, problems, facts, about, host, body, linked);
   main.append(make("p.crumbs", {}, make("a", { href: "./" }, "Knowledge bases"), " / ", crumb), article);
 
-  const marks = makeMarks(body, article);
+  /** @type {any} Changes the text in place, and marks what changed: not needed before something does. */
+  let marks = null;
   /** @type {any} */ let editor = null;
+  let isOpening = false;
+  let html = "";
   let revision = "";
   let etag = "";
   let shown = "";
@@ -53,6 +54,7 @@ export function openEntry(ctx, main, { kb, id }) {
   /** @param {any} entry */
   function showEntry(entry) {
     setText(title, entry.title);
+    noteTitle();
     if (view.title !== entry.title) {
       view.title = entry.title;
       ctx.retitle();
@@ -95,7 +97,7 @@ export function openEntry(ctx, main, { kb, id }) {
     if (now === shownProblems) return;
     shownProblems = now;
     const fill = () => problems.replaceChildren(...found.map((/** @type {any} */ one) => make("p.notice.bad", { dir: "auto" }, `This file has a problem. ${problemText(one)}`)));
-    there ? marks.anchored(fill) : fill();
+    there ? anchored(fill) : fill();
   }
 
   /** @param {string} text @param {boolean} [bad] */
@@ -105,12 +107,37 @@ export function openEntry(ctx, main, { kb, id }) {
       state.hidden = !text;
       state.classList.toggle("bad", bad);
     };
-    there ? marks.anchored(change) : change();
+    there ? anchored(change) : change();
   }
 
   /** @param {string} now */
   function isAt(now) {
     if (now !== revision) article.dataset.revision = revision = now;
+  }
+
+  /** @param {() => void} change */
+  const anchored = (change) => (marks ? marks.anchored(change) : change());
+
+  async function bringMarks() {
+    const [{ makeMarks }] = await Promise.all([import("../marks.js"), style()]);
+    if (!closed) marks ??= makeMarks(body, article);
+  }
+
+  /** A text that begins with its title would say it twice. */
+  function noteTitle() {
+    const first = body.firstElementChild;
+    body.classList.toggle("titled", first?.tagName === "H1" && first.textContent?.trim() === title.textContent?.trim());
+  }
+
+  /** @param {string} next @param {boolean} isSilent */
+  async function showText(next, isSilent) {
+    if (next === html) return;
+    const isFirst = !html;
+    if (!isFirst && !marks) await bringMarks().catch(() => {});
+    html = next;
+    if (isFirst || !marks) showBlocks(body, next);
+    else marks.update(next, { silent: isSilent });
+    noteTitle();
   }
 
   let loading = false;
@@ -124,10 +151,11 @@ export function openEntry(ctx, main, { kb, id }) {
       const same = () => !closed && of_kb === kb && of_id === id;
       const text = ask(`render/${part(kb)}/${part(id)}`, { headers: etag ? { "If-None-Match": etag } : {}, signal: AbortSignal.timeout(30_000) })
         .then(async (response) => {
-          const html = response.status === 200 ? await response.text() : "";
+          const next = response.status === 200 ? await response.text() : "";
           if (!same()) return response;
           if (response.status === 200) {
-            marks.update(html, { silent: silent || deleted });
+            await showText(next, silent || deleted);
+            if (!same()) return response;
             etag = response.headers.get("ETag") ?? "";
           }
           if (response.status === 200 || response.status === 304) isAt(response.headers.get("Pyrite-Revision") ?? revision);
@@ -137,7 +165,7 @@ export function openEntry(ctx, main, { kb, id }) {
       if (!same()) again = !closed;
       else if (entry.ok) {
         if (!there || deleted || !state.hidden) say(rendered.status < 400 ? "" : inWords(rendered), true);
-        marks.anchored(() => showEntry(entry.body));
+        anchored(() => showEntry(entry.body));
         there = true;
         deleted = false;
         article.classList.remove("is-deleted");
@@ -185,8 +213,12 @@ export function openEntry(ctx, main, { kb, id }) {
     load({ silent: true });
   }
 
-  function startEditing() {
-    if (editor || tools.hidden) return;
+  async function startEditing() {
+    if (editor || isOpening || tools.hidden) return;
+    isOpening = true;
+    const openEditor = await bringEditor(ctx);
+    isOpening = false;
+    if (!openEditor || closed || tools.hidden) return;
     editor = openEditor(ctx, host, { kb, id, article });
     edited = { kb, id };
     tools.hidden = body.hidden = true;
@@ -204,7 +236,7 @@ export function openEntry(ctx, main, { kb, id }) {
   const view = {
     title: store.of(kb).get(id)?.title ?? id,
     editor,
-    ready: load(),
+    ready: load().then(() => loadWhenIdle(ctx, bringMarks)),
     /** @param {any} event */
     onEvent(event) {
       const { type, kb_name, entry_id, moved_to } = event;
@@ -229,13 +261,13 @@ export function openEntry(ctx, main, { kb, id }) {
       if (!closed) load();
     },
     edit: startEditing,
-    nextChange: () => marks.next(),
+    nextChange: () => marks?.next(),
     close() {
       closed = true;
       editor?.close();
       stop();
       clearTimeout(linksTimer);
-      marks.close();
+      marks?.close();
     },
   };
   return view;

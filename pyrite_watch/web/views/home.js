@@ -1,7 +1,7 @@
 // @ts-check
 // The knowledge bases, and what happened last.
 import { viewPath } from "../api.js";
-import { openNewEntry } from "../dialogs.js";
+import { openNewEntry } from "../later.js";
 import { make } from "../html.js";
 import { plural } from "../words.js";
 

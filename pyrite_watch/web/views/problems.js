@@ -2,10 +2,7 @@
 // The files that are not, or not fully, entries, and why.
 import { viewPath } from "../api.js";
 import { make } from "../html.js";
-import { timeOf } from "../words.js";
-
-/** @param {any} problem */
-export const problemText = ({ message, line }) => `${line ? `Line ${line}: ` : ""}${line ? message : message.charAt(0).toUpperCase() + message.slice(1)}`;
+import { problemText, timeOf } from "../words.js";
 
 /** @param {any} ctx @param {HTMLElement} main @param {{kb?: string}} params */
 export function openProblems(ctx, main, { kb }) {
