@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Iterator
 
@@ -27,6 +28,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI) -> None:
         hide_queries()
+        logging.getLogger("uvicorn.error").addFilter(_is_worth_telling)
         super().__init__(
             uvicorn.Config(
                 app,
@@ -64,3 +66,8 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Take none: uvicorn would see them only at its next tick, and raise them again at its end."""
         yield
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Not a request that the stop has cut short: uvicorn tells it as a fault of the app, with a traceback."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)

@@ -68,6 +68,11 @@ _READING_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PREVIEWS: Final = "/render/"
 """What is sent there is shown, not kept."""
 
+_OWN_SEGMENTS: Final = frozenset(
+    {"api", "files", "health", "k", "metrics", "openapi.json", "problems", "render", "search", "web", "ws"}
+)
+"""What our own paths begin with."""
+
 _CORS_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _CORS_HEADERS: Final = ("Authorization", "X-API-Key", "Content-Type", "If-Match", "Last-Event-ID")
 _EXPOSED_HEADERS: Final = ("Pyrite-Position", "ETag")
@@ -205,6 +210,7 @@ class Guard:
         if kind not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        self._take_off_sub_path(scope)
         foreign = False
         try:
             foreign = self._check_headers(scope)
@@ -401,6 +407,16 @@ class Guard:
             if prefix and (path == prefix or path.startswith(prefix + "/")):
                 return path[len(prefix) :] or "/"
         return path or "/"
+
+    def _take_off_sub_path(self, scope: Scope) -> None:
+        """Let the app see the path as behind a proxy that takes the sub-path off, also where it does not."""
+        prefix, path = self._sub_path, scope["path"]
+        # Below `/api`, say, a path that begins with `/api` may be either.
+        if not prefix or prefix.split("/")[1] in _OWN_SEGMENTS:
+            return
+        if path == prefix or path.startswith(prefix + "/"):
+            scope["path"] = path[len(prefix) :] or "/"
+            scope["raw_path"] = quote(scope["path"], safe="/%").encode("ascii")
 
 
 def _take_token(scope: Scope) -> list[bytes]:

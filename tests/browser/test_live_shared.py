@@ -121,6 +121,32 @@ def test_a_worker_that_dies_is_replaced(open_page: Pages, watch: Watch) -> None:
     eventually(lambda: watch.connections == 1, what="one connection again")
 
 
+def test_a_worker_of_another_version_is_not_joined(open_page: Pages, watch: Watch) -> None:
+    """A tab that was loaded before an update goes on beside one that was loaded after it."""
+    since = watch.process.position
+    old = Follower(open_page, since=since)
+    old.wait_live()
+    page = open_page(goto=False)
+    page.route(
+        "**/web/live/version.js",
+        lambda route: route.fulfill(
+            body='export const VERSION = "99.0.0";', content_type="text/javascript; charset=utf-8"
+        ),
+    )
+    page.goto(watch.url + "/health")
+    new = Follower(open_page, page=page, since=since)
+    new.wait_live()
+    last = written(watch, "entry-1", "For both versions.")
+    for tab in (old, new):
+        tab.wait_offset(last)
+        tab.check_dense(offset_of(since), last)
+    old.page.close()
+    last = written(watch, "entry-2", "For the one that stays.")
+    new.wait_offset(last)
+    new.page.close()
+    eventually(lambda: watch.connections == 0, what="no connection without a tab")
+
+
 def crash(page: Page) -> None:
     """Crash a tab's process, and wait until it is gone."""
     with page.expect_event("crash"), contextlib.suppress(Error):

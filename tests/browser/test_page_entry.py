@@ -298,6 +298,31 @@ def test_ten_thousand_headings_are_shown_and_followed(open_page: Pages, watch: W
     expect(page.locator(".gutter button")).to_have_count(1)
 
 
+def test_an_entry_of_2_mb_is_shown_and_followed(open_page: Pages, watch: Watch) -> None:
+    """Whether as blocks or as it is written: its end is there, a change comes in, and the page answers."""
+    text = "A line of text with [[entry-2]] and *emphasis*.\n\n" * 42_000
+    watch.write("entry-1", text + "The end.")
+    page = open_entry(open_page)
+    expect(page.locator(".body")).to_contain_text("The end.")
+    watch.write("entry-1", text + "Another end.")
+    expect(page.locator(".body")).to_contain_text("Another end.")
+    page.get_by_role("link", name="small", exact=True).click()
+    expect(page.locator("[data-id=entry-2]").first).to_be_visible()
+
+
+def test_a_text_that_begins_with_its_title_says_it_once(open_page: Pages, watch: Watch) -> None:
+    """A first heading that is the title is not shown again; as soon as it differs, it is."""
+    watch.write("entry-1", "# Title of entry-1\n\nText.")
+    page = open_entry(open_page)
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    expect(page.locator(".body p")).to_be_visible()
+    watch.write("entry-1", "# Another heading\n\nText.")
+    expect(page.locator(".body").get_by_role("heading", level=1)).to_have_text("Another heading")
+    watch.write("entry-1", "# Title of entry-1\n\nText, and more.")
+    expect(page.locator(".body p")).to_have_text("Text, and more.")
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+
+
 @pytest.mark.parametrize("text", ["هذه فقرة باللغة العربية", "זוהי פסקה בעברית"])
 def test_right_to_left_text_runs_right_to_left(open_page: Pages, watch: Watch, text: str) -> None:
     """A title and a text of a right-to-left script begin at the right; the page around them does not turn."""

@@ -6,10 +6,12 @@ import asyncio
 import inspect
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 import uvicorn
+from harness.api import Api
 from harness.wait import eventually
 
 from pyrite_watch import create_app
@@ -51,3 +53,42 @@ def test_a_signal_ends_it_between_two_ticks(
             await asyncio.wait_for(serving, 30)
 
     asyncio.run(run())
+
+
+def test_a_request_that_the_stop_cuts_short_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rendering 2 MB may take longer than a stop waits; a real fault of the app is still told."""
+    monkeypatch.setattr(cli_server, "GRACE_S", 0.1)
+    (tmp_path / "notes").mkdir()
+    app = create_app([tmp_path / "notes"], state_dir=tmp_path / "state")
+    asked, answer = threading.Event(), threading.Event()
+
+    @app.get("/api/slow")
+    def slow() -> None:
+        asked.set()
+        answer.wait(30)
+
+    @app.get("/api/broken")
+    def broken() -> None:
+        raise ValueError("broken")
+
+    async def run() -> None:
+        server = Server(app)
+        with bind("127.0.0.1", 0) as listener:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            serving = asyncio.create_task(server.serve([listener]))
+            await asyncio.to_thread(eventually, lambda: server.started)
+            await asyncio.to_thread(Api(url).request, "GET", "/api/broken")
+            asking = asyncio.create_task(asyncio.to_thread(Api(url).request, "GET", "/api/slow"))
+            await asyncio.to_thread(asked.wait, 30)
+            server.stop()
+            try:
+                await asyncio.wait_for(serving, 30)
+            finally:
+                answer.set()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    asyncio.run(run())
+    told = [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert told == [ValueError]

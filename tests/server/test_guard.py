@@ -584,6 +584,25 @@ def test_health_below_a_sub_path() -> None:
     assert ask(PUBLIC, "/health", method="POST").status == 401
 
 
+@pytest.mark.parametrize(
+    ("public_url", "asked", "seen"),
+    [
+        ("https://notes.example.com/pyrite", "/pyrite/api/kbs", "/api/kbs"),
+        ("https://notes.example.com/pyrite", "/pyrite", "/"),
+        ("https://notes.example.com/pyrite", "/pyrite/", "/"),
+        ("https://notes.example.com/pyrite", "/api/kbs", "/api/kbs"),
+        ("https://notes.example.com/pyrite", "/pyritex", "/pyritex"),
+        ("https://notes.example.com/a/b", "/a/b/k/x", "/k/x"),
+        ("https://notes.example.com/api", "/api/kbs", "/api/kbs"),
+        ("https://notes.example.com", "/pyrite/api/kbs", "/pyrite/api/kbs"),
+    ],
+)
+def test_the_app_sees_no_sub_path(public_url: str, asked: str, seen: str) -> None:
+    """Whether the proxy leaves it on or takes it off; below a name of ours only the second can be told."""
+    answer = ask(GuardSettings(host="127.0.0.1", public_url=public_url), asked)
+    assert [scope["path"] for scope in answer.passed] == [seen]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "QUERY", "TRACE", "get"])
 def test_read_token_may_not_write(method: str) -> None:
     """403, and the app does not hear of it."""
