@@ -25,9 +25,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mutations.catalogue import MUTATIONS, Mutation
+from mutations.catalogue import MUTATIONS
+from mutations.catalogue_page import PAGE_MUTATIONS
+from mutations.mutation import Mutation
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+ALL = (*MUTATIONS, *PAGE_MUTATIONS)
 
 TIMEOUT_S = 300
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", re.MULTILINE)
@@ -126,8 +130,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name them and what they take out")
     parser.add_argument("--workers", type=int, default=2, help="how many at a time (default 2)")
     options = parser.parse_args()
-    chosen = [mutation for mutation in MUTATIONS if not options.only or mutation.name in options.only]
-    unknown = set(options.only) - {mutation.name for mutation in MUTATIONS}
+    chosen = [mutation for mutation in ALL if not options.only or mutation.name in options.only]
+    unknown = set(options.only) - {mutation.name for mutation in ALL}
     if unknown:
         parser.error(f"no such mutation: {', '.join(sorted(unknown))}; see --list")
     if options.list:
