@@ -114,8 +114,10 @@ class GitHold:
             quiet_s = REBASE_QUIET_S if is_series else QUIET_S
             if now_s - self._last_seen_s < quiet_s or _was_just_written(git_dir / "index", wall_s, quiet_s):
                 return True
-            # Asked only to end a hold: git alone, without a lock, holds nothing.
-            if self._held_since_s is None or not self._is_running():
+            # Git alone, without a lock, holds nothing: asked only before a hold ends, and where the hints
+            # are late, on a busy machine, and a rebase has just written.
+            is_late = is_series and _was_just_written(git_dir / "index", wall_s, LOCK_MAX_S)
+            if (self._held_since_s is None and not is_late) or not self._is_running():
                 return False
             self._last_seen_s = now_s
             return True

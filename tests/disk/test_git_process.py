@@ -13,7 +13,7 @@ from harness.repository import Repository
 from harness.tools import needs_git
 from harness.wait import eventually
 
-from pyrite_watch.disk.git import GitHold
+from pyrite_watch.disk.git import LOCK_MAX_S, REBASE_QUIET_S, GitHold
 from pyrite_watch.disk.git_process import find_rewriting_git, is_rewriting_git, subcommand
 
 needs_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells in /proc")
@@ -98,6 +98,21 @@ def test_a_running_rebase_lengthens_a_hold(repository: Repository, rebase: subpr
 
 @needs_git
 @needs_proc
+def test_a_rebase_that_has_just_written_holds_what_comes_late(
+    repository: Repository, rebase: subprocess.Popen[bytes]
+) -> None:
+    """On a busy machine a hint may come when git has been quiet for longer than between two commits."""
+    hold = GitHold(repository.work)
+    wall_s = os.lstat(repository.work / ".git" / "index").st_ctime
+    assert not hold.holds(100.0, wall_s + LOCK_MAX_S + 1), "it stands open"
+    assert hold.holds(100.0, wall_s + 2 * REBASE_QUIET_S)
+    (repository.work.parent / "go").touch()
+    rebase.wait(30)
+    assert not hold.holds(103.0, wall_s + 60)
+
+
+@needs_proc
+@needs_git
 def test_a_pager_is_no_work(repository: Repository, tmp_path: Path) -> None:
     """`git log` stays open for hours."""
     os.mkfifo(tmp_path / "pager")

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("mutation", ALL, ids=lambda mutation: mutation.name)
 def test_a_mutation_applies_and_its_tests_are_there(mutation: Mutation) -> None:
-    """Its text is there exactly once, what it becomes is still a script, and the files that it names exist."""
+    """Its text is there exactly once, what it becomes is still a script, and its tests are there."""
     source = (REPOSITORY / mutation.file).read_text("utf-8")
     assert source.count(mutation.old) == 1
     if mutation.file.endswith(".py"):
