@@ -91,6 +91,23 @@ def test_ten_thousand_entries_scroll_filter_and_sort(
     expect(page.locator("main")).to_contain_text("No entry matches this filter.")
 
 
+def test_a_row_with_the_focus_stays_while_one_scrolls(
+    serve: Callable[..., Watch], pages_of: Callable[[str], Pages], home: Path
+) -> None:
+    """However far: the next key goes on from there."""
+    page = live(pages_of(serve(generate_many(home / "notes" / "many", 1_000)).url)("/k/many"))
+    wait_for(page, "document.querySelectorAll('main [data-id] a').length > 5")
+    for _ in range(3):
+        page.keyboard.press("j")
+    focused = "document.activeElement.closest('[data-id]')?.ariaPosInSet"
+    assert page.evaluate(focused) == "3"
+    page.evaluate("scrollTo(0, 30_000)")
+    page.evaluate(TWO_FRAMES)
+    assert page.evaluate(focused) == "3"
+    page.keyboard.press("j")
+    assert page.evaluate(focused) == "4"
+
+
 def test_the_newest_comes_first_and_a_title_follows(open_page: Pages, watch: Watch) -> None:
     """A changed entry goes to the top of the list, with the title that it has now; a deleted one goes."""
     page = live(open_page("/k/small"))
