@@ -26,6 +26,7 @@ from playwright.sync_api import (
     Error,
     Page,
     Playwright,
+    Response,
     WebSocketRoute,
     sync_playwright,
 )
@@ -70,6 +71,27 @@ def wait_for(page: Page, expression: str, timeout_ms: float = TIMEOUT_MS) -> Any
             return value
         assert time.monotonic() < deadline_s, f"not within {timeout_ms:g} ms: {expression}; last: {value!r}"
         page.wait_for_timeout(20)
+
+
+def first_view_sizes(page: Page, address: str, shown: str) -> dict[str, int]:
+    """Load an address into a blank tab; give the bytes of each script and style until it is shown and live.
+
+    Before compression, with the worker that the tabs share. Not what a browser loads later, when it has time.
+    """
+    page.add_init_script("window.requestIdleCallback = () => {}")
+    sizes: dict[str, int] = {}
+
+    def note(response: Response) -> None:
+        if re.search(r"\.(js|css)$", response.url):
+            sizes[response.url] = len(response.body())
+
+    page.on("response", note)
+    page.goto(address)
+    page.locator(shown).first.wait_for()
+    wait_for(page, "document.querySelector('#status').dataset.state === 'live'")
+    worker = page.evaluate("new URL('web/live-worker.js', document.baseURI).href")
+    sizes[worker] = len(page.request.get(worker).body())
+    return sizes
 
 
 def tell_new_versions(page: Page) -> list[WebSocketRoute]:

@@ -22,7 +22,8 @@ from harness.corpus import generate_many
 from harness.fixtures import Starter
 from harness.isolation import REPOSITORY
 
-from browser.browser import Chromium, Pages, Watch, wait_for
+from browser.browser import Chromium, Pages, Watch, first_view_sizes, wait_for
+from pyrite_watch.server.page import trim
 
 ENTRIES = 4_270
 STORM = 4_000
@@ -72,8 +73,6 @@ def main() -> int:
             flush=True,
         )
 
-    files = [path for path in WEB.rglob("*") if path.suffix in (".js", ".css")]
-    tell("script and style, before compression", sum(path.stat().st_size for path in files) / 1_000, 80, "KB")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         home.mkdir()
@@ -85,6 +84,17 @@ def main() -> int:
         try:
             watch = Watch(starter, kb)
             pages = Pages(chromium.browser, watch.url)
+            for what, address, shown in (
+                ("a list", "/k/many", "main [data-id] a"),
+                ("an entry", "/k/many/entry-000001", "article .body > *"),
+            ):
+                page = pages(goto=False)
+                sizes = first_view_sizes(page, watch.url + address, shown)
+                tell(f"script and style of a first view, {what}", sum(sizes.values()) / 1_000, 80, "KB")
+                page.close()
+            files = [file for file in WEB.rglob("*") if file.suffix in (".js", ".css")]
+            served = [trim(file.read_text(), file.suffix) for file in files]
+            print(f"  (all there is: {sum(map(len, served)) / 1_000:.1f} KB)")
             page = pages("/")
             wait_for(page, "document.querySelector('#status').dataset.state === 'live'")
 

@@ -142,6 +142,7 @@ def test_compare_shows_both_texts(watch: Watch, open_page: Pages) -> None:
 def test_a_save_that_the_event_has_not_reached_is_refused_and_asked(watch: Watch, open_page: Pages) -> None:
     """Where no event came (no socket), the 412 alone opens the question."""
     page = open_page(goto=False)
+    page.add_init_script("delete window.SharedWorker")  # whose sockets cannot be routed
     page.route_web_socket(
         "**/ws*",
         lambda socket: socket.connect_to_server().on_message(
@@ -153,9 +154,11 @@ def test_a_save_that_the_event_has_not_reached_is_refused_and_asked(watch: Watch
     type_text(page)
     watch.write("entry-1", "From the disk.")
     eventually(lambda: watch.api.entry("small", "entry-1")["body"] == "From the disk.")
+    expect(page.get_by_role("button", name="Keep mine")).to_be_hidden()
     press(page, "Save")
     expect_conflict(page)
     assert body_of(page) == "Text 1." + TYPED
+    assert "From the disk." in (watch.kb / "entry-1.md").read_text()
     press(page, "Save")
     expect(page.get_by_role("form").get_by_text("Not saved yet")).to_be_visible()
     press(page, "Keep mine")

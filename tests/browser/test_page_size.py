@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from harness.isolation import REPOSITORY
-from playwright.sync_api import Page, Response, Route, expect
+from playwright.sync_api import Page, Route, expect
 
-from browser.browser import SERVER_GONE, Pages, Watch, tell_new_versions, wait_for
+from browser.browser import SERVER_GONE, Pages, Watch, first_view_sizes, tell_new_versions, wait_for
 from pyrite_watch.server.page import trim
 
 MOST_BYTES = 80_000
@@ -37,21 +35,7 @@ def live(page: Page) -> Page:
 )
 def test_a_first_view_is_small(open_page: Pages, watch: Watch, path: str, shown: str) -> None:
     """All scripts and styles until it is shown and live, with the worker that the tabs share."""
-    page = open_page(goto=False)
-    # As long as it is not shown, the browser has no time for more.
-    page.add_init_script("window.requestIdleCallback = () => {}")
-    sizes: dict[str, int] = {}
-
-    def note(response: Response) -> None:
-        if re.search(r"\.(js|css)$", response.url):
-            sizes[response.url] = len(response.body())
-
-    page.on("response", note)
-    page.goto(watch.url + path)
-    expect(page.locator(shown).first).to_be_visible()
-    live(page)
-    worker = f"{watch.url}/web/live-worker.js"
-    sizes[worker] = len(page.request.get(worker).body())
+    sizes = first_view_sizes(open_page(goto=False), watch.url + path, shown)
     assert len(sizes) > 10
     assert sum(sizes.values()) < MOST_BYTES, sizes
 
