@@ -173,15 +173,20 @@ def test_a_hidden_tab_counts_in_its_title(open_page: Pages, watch: Watch) -> Non
 def test_a_first_index_shows_its_progress(open_page: Pages, watch: Watch) -> None:
     """While the server indexes, the status says how far it is; when it is through, the entries are there."""
     page = open_page(goto=False)
-    answers = iter([{"done": 812, "total": 4300}, {"done": 4299, "total": 4300}])
+    indexing: dict[str, int] | None = {"done": 812, "total": 4300}
 
     def health(route: Route) -> None:
-        answer = next(answers, None)
-        route.fulfill(json={"status": "ok", "indexing": answer})
+        route.fulfill(json={"status": "ok", "indexing": indexing})
 
     page.route("**/health", health)
     page.goto(f"{watch.url}/")
     expect(page.locator("#status")).to_contain_text("Indexing 812 of 4,300")
+    progress = page.get_by_role("progressbar", name="Indexing")
+    expect(progress).to_be_visible()
+    assert progress.evaluate("(bar) => [bar.value, bar.max]") == [812, 4300]
+    indexing = {"done": 4299, "total": 4300}
+    expect(page.locator("#status")).to_contain_text("Indexing 4,299 of 4,300")
+    indexing = None
     live(page)
     expect(page.get_by_role("progressbar")).to_be_hidden()
 

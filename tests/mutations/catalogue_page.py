@@ -100,8 +100,8 @@ PAGE_MUTATIONS = (
         "page-pause",
         "pause holds what comes",
         f"{WEB}/store.js",
-        "    if (this.paused || !this.#queue.length) return;\n",
-        "    if (!this.#queue.length) return;\n",
+        "    this.paused = true;\n",
+        "",
         (f"{BROWSER}/test_page_live.py::test_pause_holds_and_counts_and_resume_merges",),
     ),
     Mutation(
