@@ -6,7 +6,7 @@ import contextlib
 
 from harness.fixtures import write_entry
 from harness.wait import eventually
-from playwright.sync_api import Error, Page
+from playwright.sync_api import Error, Page, WebSocket
 
 from browser.browser import Pages, Watch
 from browser.follower import Follower, offset_of
@@ -134,12 +134,15 @@ def test_a_worker_of_another_version_is_not_joined(open_page: Pages, watch: Watc
         ),
     )
     page.goto(watch.url + "/health")
+    sockets: list[WebSocket] = []
+    page.on("websocket", lambda socket: sockets.append(socket))  # of the tab itself: a worker's are not told
     new = Follower(open_page, page=page, since=since)
     new.wait_live()
     last = written(watch, "entry-1", "For both versions.")
     for tab in (old, new):
         tab.wait_offset(last)
         tab.check_dense(offset_of(since), last)
+    assert len(sockets) == 1
     old.page.close()
     last = written(watch, "entry-2", "For the one that stays.")
     new.wait_offset(last)

@@ -286,7 +286,7 @@ class Bench:
     def await_sweeps(self, count: int) -> None:
         """Wait until so many more sweeps are over."""
         wanted = self.pipeline.metrics.sweeps + count
-        eventually(lambda: self.pipeline.metrics.sweeps >= wanted, 30, what=f"{count} sweeps")
+        eventually(lambda: self.pipeline.metrics.sweeps >= wanted, 60, what=f"{count} sweeps")
 
     def await_quiet(self) -> None:
         """Wait until the file's state is known for good: two sweeps that found nothing."""

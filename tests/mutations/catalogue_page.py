@@ -147,28 +147,12 @@ PAGE_MUTATIONS = (
         (f"{BROWSER}/test_editor_drafts.py::test_a_crash_of_the_tab_keeps_the_draft",),
     ),
     Mutation(
-        "editor-own-save",
-        "one's own save is no news",
-        f"{WEB}/editor.js",
-        "    if (event.epoch === base.epoch && event.offset <= base.offset) return;\n",
-        "",
-        (f"{BROWSER}/test_editor_saves.py",),
-    ),
-    Mutation(
         "editor-unsaved",
         "an event never replaces text that was typed",
         f"{WEB}/editor.js",
         "    } else if (!changed()) {\n",
         "    } else if (true) {\n",
         (f"{BROWSER}/test_editor_conflicts.py::test_a_change_on_disk_while_typing_asks_and_keeps_the_text",),
-    ),
-    Mutation(
-        "live-tab-lock",
-        "a tab that crashed is noticed",
-        f"{WEB}/live-worker.js",
-        "          .request(entered.lock, { signal: entered.watching.signal }, () => drop(entered))\n",
-        "          .request(entered.lock, { signal: entered.watching.signal }, () => {})\n",
-        (f"{BROWSER}/test_live_shared.py::test_a_crash_of_a_tab_leaves_the_others_going",),
     ),
     Mutation(
         "live-worker-lock",
@@ -189,9 +173,9 @@ PAGE_MUTATIONS = (
     Mutation(
         "live-hole",
         "a hole in the stream is mended",
-        f"{WEB}/live/shared.js",
-        '    if (verdict === "hole") this.#restart();\n    else if',
-        "    if",
+        f"{WEB}/live/feed.js",
+        '    if (verdict === "hole") {\n',
+        "    if (false) {\n",
         (f"{BROWSER}/test_live_dense.py",),
     ),
     Mutation(
