@@ -16,6 +16,7 @@ from pyrite_watch.disk.read import Folder, read_status
 from pyrite_watch.disk.settle import DirtyPath, Settler
 from pyrite_watch.index import files
 from pyrite_watch.index.gather import KbGather, claimed_ids, claims_of
+from pyrite_watch.index.owners import FileRecord, Inode
 from pyrite_watch.model.entry import EntryId, Revision
 from pyrite_watch.model.kb import KbName
 
@@ -48,25 +49,33 @@ def settle_missing(
         return
     for kb in kbs:
         _look_at_owners(connection, settler, kb, now_s)
-    there = [file for kb in kbs for file in kb.disk.values() if file is not None]
-    revisions = {file.revision for file in there if file.revision}
-    inodes = {file.inode for file in there if file.inode is not None}
-    waiting: list[_Moved] = []
+    came = _Came(kbs)
+    waiting: list[_Waiting] = []
     for kb in kbs:
-        ids = claimed_ids(kb)
         gone: list[str] = []
         unexplained: list[DirtyPath] = []
+        claimed = claimed_ids(kb)
         for path, hint in kb.missing.items():
             record = kb.indexed[path]
             contents = frozenset(filter(None, (record.revision, record.good_revision)))
             dirty = replace(hint, missing_revisions=contents)
-            if record.entry_id is None or (record.entry_id not in ids and revisions.isdisjoint(contents)):
+            if record.entry_id is None:
                 unexplained.append(dirty)
-            elif record.inode in inodes or (due_s := settler.wait_moved(dirty, now_s)) is None:
+            elif record.inode in came.inodes:
+                gone.append(path)
+            elif not came.explains(kb, record, contents):
+                unexplained.append(dirty)
+            elif (due_s := settler.wait_moved(dirty, now_s)) is None:
                 gone.append(path)
             else:
-                waiting.append(_Moved(kb.kb_name, record.entry_id, contents, due_s))
+                waiting.append(_Waiting(kb.kb_name, record.entry_id, contents, due_s))
         gone += [dirty.path for dirty in settler.wait_missing(unexplained, now_s)]
+        for dirty in unexplained:
+            # That somebody has asked for its id all along does not mean that it is gone: no answer yet.
+            entry_id = kb.indexed[dirty.path].entry_id
+            still = settler.waiting(kb.kb_name, dirty.path)
+            if entry_id in claimed and still is not None and dirty.path not in gone:
+                waiting.append(_Waiting(kb.kb_name, entry_id, frozenset(), still.due_s))
         kb.missing.clear()
         kb.disk.update(dict.fromkeys(gone))
     if waiting:
@@ -74,9 +83,33 @@ def settle_missing(
             _hold_explaining(settler, kb, waiting, now_s)
 
 
+class _Came:
+    """What this pass has found where it was not before: files, contents, and claims of ids."""
+
+    def __init__(self, kbs: Iterable[KbGather]) -> None:
+        self.inodes: set[Inode] = set()
+        self._contents: set[Revision] = set()
+        self._ids: dict[KbName, set[EntryId]] = {}
+        for kb in kbs:
+            ids = self._ids[kb.kb_name] = set()
+            for path, file in kb.disk.items():
+                known = kb.indexed.get(path)
+                if file is None:
+                    continue
+                if file.inode is not None and (known is None or known.inode != file.inode):
+                    self.inodes.add(file.inode)
+                if file.revision and (known is None or known.revision != file.revision):
+                    self._contents.add(file.revision)
+                    ids |= claims_of(kb, path)
+
+    def explains(self, kb: KbGather, missing: FileRecord, contents: Collection[Revision]) -> bool:
+        """Whether a file that is missing may be what has come."""
+        return missing.entry_id in self._ids[kb.kb_name] or not self._contents.isdisjoint(contents)
+
+
 @dataclass(frozen=True, slots=True)
-class _Moved:
-    """A missing file that seems to be moved, and until when that is to be believed."""
+class _Waiting:
+    """A missing file that may come back, and until when."""
 
     kb_name: KbName
     entry_id: EntryId
@@ -101,10 +134,10 @@ def _look_at_owners(connection: sqlite3.Connection, settler: Settler, kb: KbGath
             kb.missing[path] = hint or DirtyPath(kb.kb_name, path, "disk", now_s, now_s)
 
 
-def _hold_explaining(settler: Settler, kb: KbGather, waiting: Collection[_Moved], now_s: float) -> None:
-    """Put back the files that explain a missing one which still waits."""
-    by_id = {moved.entry_id: moved for moved in waiting if moved.kb_name == kb.kb_name}
-    by_revision = {revision: moved for moved in waiting for revision in moved.contents}
+def _hold_explaining(settler: Settler, kb: KbGather, waiting: Collection[_Waiting], now_s: float) -> None:
+    """Put back the files that explain a missing one which still waits, or ask for its id."""
+    by_id = {one.entry_id: one for one in waiting if one.kb_name == kb.kb_name}
+    by_revision = {revision: one for one in waiting for revision in one.contents}
     for path, file in list(kb.disk.items()):
         if file is None:
             continue
@@ -112,6 +145,6 @@ def _hold_explaining(settler: Settler, kb: KbGather, waiting: Collection[_Moved]
         if file.revision in by_revision:
             explains.append(by_revision[file.revision])
         if explains:
-            due_s = max(moved.due_s for moved in explains)
+            due_s = max(one.due_s for one in explains)
             settler.put_back(DirtyPath(kb.kb_name, path, kb.origins[path], now_s, now_s), due_s)
             del kb.disk[path]

@@ -271,8 +271,8 @@ MUTATIONS = (
         "renamed-inode",
         "a renamed file is known by its inode, and waits for nothing",
         "pyrite_watch/index/missing.py",
-        "            elif record.inode in inodes or (due_s",
-        "            elif (due_s",
+        "            elif record.inode in came.inodes:\n                gone.append(path)\n",
+        "",
         (
             "tests/reconcile/test_saves.py::test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns",
             "tests/reconcile/test_saves.py::test_a_renamed_file_is_told_at_once",

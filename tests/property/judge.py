@@ -180,7 +180,11 @@ class Judge:
             held = all(_is_held(snapshot, event["entry_id"], before[0]) for snapshot in snapshots)
             states = self._states(event["kb_name"], before[0])
             # A file that got another title asks for another id, though its path's would still be free.
-            claims = {seen.claim for seen in states if seen is not None and seen.kind == "good"}
+            # Of one that was bad at the last check only its name is known: not what it had claimed before.
+            told = [seen for seen in states if seen is not None and seen.kind == "good"]
+            if states[0] is not None and states[0].kind == "bad":
+                told.append(states[0])
+            claims = {seen.claim for seen in told}
             assert not held or len(claims) > 1, f"it was there all the time: {event}; {self._story(event)}"
             return
         if event["origin"] == "api" and (event["kb_name"], *after) in self.world.written:

@@ -300,6 +300,29 @@ def test_a_renamed_file_is_told_at_once(bed: Bed) -> None:
     assert bed.told() == ["U x b.md < a.md"]
 
 
+def test_a_file_renamed_over_one_of_the_same_content_is_told_at_once(bed: Bed) -> None:
+    """Nothing of that one's content is new, but which file it is."""
+    bed.write("a.md", note())
+    bed.write("b.md", note())
+    bed.settle("a.md", "b.md").told()
+    os.rename(bed.path("a.md"), bed.path("b.md"))
+    bed.run("a.md", "b.md")
+    assert bed.told() == ["D a a.md"]
+
+
+def test_a_link_to_a_file_that_comes_back_is_no_move(bed: Bed) -> None:
+    """Two names of one file: that the other is looked at does not explain why this one is missing."""
+    bed.write("a.md", note("x"))
+    os.link(bed.path("a.md"), bed.path("b.md"))
+    bed.settle("a.md", "b.md").told()
+    os.unlink(bed.path("a.md"))
+    bed.run("a.md", "b.md")
+    bed.write("a.md", note("x"))
+    bed.settle("a.md")
+    assert bed.told() == []
+    bed.check()
+
+
 def test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns(bed: Bed) -> None:
     """A missing file that waits is explained by its content when that comes: one batch, paired."""
     bed.write("a.md", note())
@@ -329,6 +352,30 @@ def test_a_file_that_comes_back_was_not_moved(bed: Bed, entry_id: str | None, hi
     bed.write("a.md", note(entry_id))
     bed.settle("a.md")
     assert bed.told() == ([] if entry_id else ["C b b.md"])
+    bed.check()
+
+
+def test_who_asks_for_an_id_waits_while_its_owner_may_come_back(bed: Bed) -> None:
+    """It asked all along, and is only looked at just when the owner's file is saved by deletion. (It became
+    the owner, and was no more as soon as the file was back.)"""
+    bed.write("a.md", note("x"))
+    bed.settle("a.md")
+    bed.write("b.md", note("x", "another"))
+    bed.settle("b.md").told()
+    for stays_away in (False, True):
+        os.utime(bed.path("b.md"))
+        os.unlink(bed.path("a.md"))
+        bed.run("a.md", "b.md").advance(0.1)
+        assert bed.told() == []
+        if not stays_away:
+            bed.write("a.md", note("x"))
+            bed.settle("a.md")
+            assert bed.told() == []
+            bed.check()
+    bed.advance(0.02)
+    assert bed.told() == ["U x b.md < a.md"]
+    bed.settle()
+    assert bed.told() == []
     bed.check()
 
 
