@@ -54,7 +54,7 @@ def settle_missing(
     for kb in kbs:
         gone: list[str] = []
         unexplained: list[DirtyPath] = []
-        claimed = claimed_ids(kb)
+        claimed = claimed_ids(kb) if kb.missing else set()
         for path, hint in kb.missing.items():
             record = kb.indexed[path]
             contents = frozenset(filter(None, (record.revision, record.good_revision)))
