@@ -43,9 +43,10 @@ def load_kb_rows(connection: sqlite3.Connection) -> dict[str, KbRow]:
 
 
 def _record(row: tuple[object, ...]) -> FileRecord:
-    state = None if row[1] is None else FileState(*row[1:6])  # type: ignore[arg-type]
-    inode = None if row[4] is None else (row[5], row[4])
-    return FileRecord(row[0], state, row[6], row[7], row[8], bool(row[9]), row[10], row[11], inode)  # type: ignore[arg-type]
+    # Of a state that is not believed only the identity is kept.
+    state = None if row[2] is None else FileState(*row[1:6])  # type: ignore[arg-type]
+    identity = None if row[1] is None else (row[5], row[4], row[1])
+    return FileRecord(row[0], state, row[6], row[7], row[8], bool(row[9]), row[10], row[11], identity)  # type: ignore[arg-type]
 
 
 def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
@@ -126,7 +127,7 @@ def load_states(connection: sqlite3.Connection, kb_id: int) -> dict[str, FileSta
     rows = connection.execute(
         "SELECT path, mtime_ns, ctime_ns, size, inode, device FROM file WHERE kb_id = ?", (kb_id,)
     )
-    return {row[0]: None if row[1] is None else FileState(*row[1:]) for row in rows}
+    return {row[0]: None if row[2] is None else FileState(*row[1:]) for row in rows}
 
 
 def apply_files(connection: sqlite3.Connection, kb_id: int, files: Mapping[str, FileRecord | None]) -> None:
@@ -155,8 +156,8 @@ def apply_files(connection: sqlite3.Connection, kb_id: int, files: Mapping[str, 
 def _state_columns(record: FileRecord) -> tuple[int | None, ...]:
     if record.state is not None:
         return tuple(map(_signed, _numbers(record.state)))
-    device, inode = record.inode or (None, None)
-    return None, None, None, inode, device
+    device, inode, mtime_ns = record.identity or (None, None, None)
+    return mtime_ns, None, None, inode, device
 
 
 def _numbers(state: FileState) -> tuple[int, int, int, int, int]:

@@ -16,7 +16,7 @@ from pyrite_watch.disk.read import Folder, read_status
 from pyrite_watch.disk.settle import DirtyPath, Settler
 from pyrite_watch.index import files
 from pyrite_watch.index.gather import KbGather, claimed_ids, claims_of
-from pyrite_watch.index.owners import FileRecord, Inode
+from pyrite_watch.index.owners import FileRecord, Identity
 from pyrite_watch.model.entry import EntryId, Revision
 from pyrite_watch.model.kb import KbName
 
@@ -61,7 +61,7 @@ def settle_missing(
             dirty = replace(hint, missing_revisions=contents)
             if record.entry_id is None:
                 unexplained.append(dirty)
-            elif record.inode in came.inodes:
+            elif record.identity in came.files:
                 gone.append(path)
             elif not came.explains(kb, record, contents):
                 unexplained.append(dirty)
@@ -87,7 +87,7 @@ class _Came:
     """What this pass has found where it was not before: files, contents, and claims of ids."""
 
     def __init__(self, kbs: Iterable[KbGather]) -> None:
-        self.inodes: set[Inode] = set()
+        self.files: set[Identity] = set()
         self._contents: set[Revision] = set()
         self._ids: dict[KbName, set[EntryId]] = {}
         for kb in kbs:
@@ -96,8 +96,8 @@ class _Came:
                 known = kb.indexed.get(path)
                 if file is None:
                     continue
-                if file.inode is not None and (known is None or known.inode != file.inode):
-                    self.inodes.add(file.inode)
+                if file.identity is not None and (known is None or known.identity != file.identity):
+                    self.files.add(file.identity)
                 if file.revision and (known is None or known.revision != file.revision):
                     self._contents.add(file.revision)
                     ids |= claims_of(kb, path)

@@ -19,7 +19,9 @@ EMPTY_REVISION = Revision("cae66941d9efbd404e4d88758ea67670")
 """The revision of a file without bytes."""
 
 
-Inode = tuple[int, int]
+Identity = tuple[int, int, int]
+"""A file's device, inode and mtime in nanoseconds: a rename leaves all three. The inode alone may be
+another file's by now, as file systems give one away again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,8 @@ class FileRecord:
 
     `state` is None where the file must be read again however it looks. `revision` is that of the
     bytes last read, good or bad; `good_revision` that of the entry it owns. `claim` is the explicit
-    id or the derived one that its last good version asked for. `inode` (device, number) is of the file
-    that was last read: it tells a renamed file from a copy, also where its state is not believed.
+    id or the derived one that its last good version asked for. `identity` is of the file that was last
+    read: it tells a renamed file from a copy, also where its state is not believed.
     """
 
     path: str
@@ -40,7 +42,7 @@ class FileRecord:
     explicit: bool
     form: Form
     good_revision: Revision | None
-    inode: Inode | None = None
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,9 @@ class FileOnDisk:
     racy: bool = False
 
     @property
-    def inode(self) -> Inode | None:
+    def identity(self) -> Identity | None:
         """Which file it is."""
-        return None if self.state is None else (self.state.device, self.state.inode)
+        return None if self.state is None else (self.state.device, self.state.inode, self.state.mtime_ns)
 
     @property
     def content(self) -> EntryContent | None:

@@ -206,13 +206,13 @@ def _record_after(view: KbView, ids: IdAssignment, file: FileOnDisk, record: Fil
         explicit, claim = claim_of(content)
         good = file.revision if entry_id is not None else None
         return FileRecord(
-            file.path, state, file.revision, entry_id, claim, explicit, content.form, good, file.inode
+            file.path, state, file.revision, entry_id, claim, explicit, content.form, good, file.identity
         )
     origin = ids.inherited.get(file.path)
     known = view.indexed[origin] if origin is not None else record
     if known is None:
-        return FileRecord(file.path, state, file.revision, None, None, False, "plain", None, file.inode)
-    return replace(known, path=file.path, state=state, revision=file.revision, inode=file.inode)
+        return FileRecord(file.path, state, file.revision, None, None, False, "plain", None, file.identity)
+    return replace(known, path=file.path, state=state, revision=file.revision, identity=file.identity)
 
 
 def _problems_of(ids: IdAssignment, file: FileOnDisk) -> dict[str, tuple[Problem, ...]]:

@@ -46,16 +46,16 @@ def test_a_record_comes_back_as_it_was_written(store: Store) -> None:
     assert owners == {"x.md": (None, "x"), "w.md": ("x", "x"), "bad.md": (None, None)}
     file = on_disk("w.md", explicit("x", "2"))
     assert found["w.md"] == FileRecord(
-        "w.md", file.state, file.revision, EntryId("x"), "x", True, "front", file.revision, file.inode
+        "w.md", file.state, file.revision, EntryId("x"), "x", True, "front", file.revision, file.identity
     )
 
 
-def test_a_state_that_is_not_believed_leaves_the_inode(store: Store) -> None:
+def test_a_state_that_is_not_believed_leaves_the_identity(store: Store) -> None:
     """Else a file that was saved and then renamed would look like a copy."""
     file = on_disk("x.md", explicit("x"))
     change(store, "a", {"x.md": replace(file, racy=True)})
     record = files.load_records(store.connection, 1, ["x.md"])["x.md"]
-    assert (record.state, record.inode) == (None, file.inode)
+    assert (record.state, record.identity) == (None, file.identity)
     assert files.load_states(store.connection, 1) == {"x.md": None}
 
 

@@ -268,10 +268,18 @@ MUTATIONS = (
         ("tests/reconcile/test_saves.py::test_a_copy_whose_original_stays_away_is_a_move",),
     ),
     Mutation(
-        "renamed-inode",
-        "a renamed file is known by its inode, and waits for nothing",
+        "reused-inode",
+        "an inode alone does not name a file",
+        "pyrite_watch/index/owners.py",
+        "(self.state.device, self.state.inode, self.state.mtime_ns)",
+        "(self.state.device, self.state.inode, 0)",
+        ("tests/reconcile/test_saves.py::test_a_new_file_with_the_inode_of_a_missing_one_is_no_rename",),
+    ),
+    Mutation(
+        "renamed-file",
+        "a renamed file is known, and waits for nothing",
         "pyrite_watch/index/missing.py",
-        "            elif record.inode in came.inodes:\n                gone.append(path)\n",
+        "            elif record.identity in came.files:\n                gone.append(path)\n",
         "",
         (
             "tests/reconcile/test_saves.py::test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns",
