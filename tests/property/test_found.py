@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from harness.fixtures import write_entry
 from harness.reader import revision_of
 from harness.record import Json
@@ -113,3 +115,36 @@ def test_half_of_the_ignore_file_shows_nothing(small_scene: Scene, small_kb: Pat
             open_file.write(rules)
 
     assert [event["path"] for event in small_scene.observe(act) if event["entry_id"]] == ["entry-3.md"]
+
+
+@pytest.mark.parametrize("how", ["swap", "heir"])
+def test_a_conditional_write_finds_its_revision_where_it_is_now(
+    small_scene: Scene, small_kb: Path, how: str
+) -> None:
+    """The entry is in another file than the index knew: that one is written, and no edit is lost."""
+    first, other = small_kb / "entry-1.md", small_kb / "entry-2.md"
+    asked_for = first.read_bytes()
+    if how == "heir":
+        other = small_kb / "heir.md"
+        small_scene.observe(lambda: other.write_bytes(asked_for))
+
+    def act() -> None:
+        if how == "swap":
+            os.rename(first, small_kb / "t")
+            os.rename(other, first)
+            os.rename(small_kb / "t", other)
+        else:
+            write_entry(first, "another-id", "Edited just now.")
+        edited = first.read_bytes()
+        answer = small_scene.api.request(
+            "PATCH",
+            "/api/entries/entry-1",
+            body={"kb": "small", "field": "importance", "value": 3},
+            headers={"If-Match": f'"{revision_of(asked_for)}"'},
+        )
+        assert first.read_bytes() == edited
+        assert answer.status == 200, answer
+        assert b"importance: 3" in other.read_bytes()
+
+    small_scene.observe(act)
+    small_scene.check()
