@@ -28,7 +28,7 @@ and so that a root that is being deleted is seen to be gone before its files are
 
 MOVED_S = 0.03
 """How long a missing file stays away before another file with its content or its id is believed to be it:
-git writes a file that it has taken away within a millisecond, 30 times that on a busy machine."""
+what git takes away to write it again is back within moments."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,8 +119,7 @@ class _Waiting:
 
 def _look_at_owners(connection: sqlite3.Connection, settler: Settler, kb: KbGather, now_s: float) -> None:
     """Bring in the owners of claimed ids that are not there: they may come back as any other file."""
-    ids = claimed_ids(kb)
-    if not ids or kb.fresh:
+    if kb.fresh or not (ids := claimed_ids(kb)):
         return
     for record in files.load_owners(connection, kb.kb_id, ids).values():
         path = record.path

@@ -68,7 +68,7 @@ _READING_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PREVIEWS: Final = "/render/"
 """What is sent there is shown, not kept."""
 
-_OWN_SEGMENTS: Final = frozenset(
+OWN_SEGMENTS: Final = frozenset(
     {"api", "files", "health", "k", "metrics", "openapi.json", "problems", "render", "search", "web", "ws"}
 )
 """What our own paths begin with."""
@@ -412,11 +412,11 @@ class Guard:
         """Let the app see the path as behind a proxy that takes the sub-path off, also where it does not."""
         prefix, path = self._sub_path, scope["path"]
         # Below `/api`, say, a path that begins with `/api` may be either.
-        if not prefix or prefix.split("/")[1] in _OWN_SEGMENTS:
+        if not prefix or prefix.split("/")[1] in OWN_SEGMENTS:
             return
         if path == prefix or path.startswith(prefix + "/"):
             scope["path"] = path[len(prefix) :] or "/"
-            scope["raw_path"] = quote(scope["path"], safe="/%").encode("ascii")
+            scope["raw_path"] = quote(scope["path"]).encode("ascii")
 
 
 def _take_token(scope: Scope) -> list[bytes]:

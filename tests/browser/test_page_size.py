@@ -118,6 +118,39 @@ def test_an_older_page_loads_no_parts_of_a_newer_server(open_page: Pages, watch:
     assert page.evaluate("window.marker") is None
 
 
+def test_of_two_views_the_last_one_asked_for_is_shown(open_page: Pages, watch: Watch) -> None:
+    """However long the first takes to be loaded."""
+    page = open_page(goto=False)
+    held: list[Route] = []
+    page.route("**/web/views/entry.js", held.append)
+    page.goto(watch.url + "/k/small")
+    live(page)
+    page.locator("[data-id=entry-1] a").first.click()
+    wait_for(page, "location.pathname === '/k/small/entry-1'")
+    expect(page.get_by_role("heading", level=1)).to_have_text("small")
+    page.get_by_role("link", name="Pyrite Watch", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Knowledge bases")
+    with page.expect_response("**/web/views/entry.js"):
+        held[0].continue_()
+    page.evaluate("new Promise((done) => requestIdleCallback(done))")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Knowledge bases")
+
+
+def test_an_editor_that_takes_its_time_opens_once(open_page: Pages, watch: Watch) -> None:
+    """However often Edit is pressed meanwhile."""
+    page = open_page(goto=False)
+    page.add_init_script("window.requestIdleCallback = () => {}")
+    held: list[Route] = []
+    page.route("**/web/editor.js", held.append)
+    page.goto(watch.url + "/k/small/entry-1")
+    live(page)
+    for _ in range(3):
+        page.get_by_role("button", name="Edit").click()
+    held[0].continue_()
+    expect(page.get_by_label("Body")).to_be_focused()
+    assert page.get_by_label("Body").count() == 1
+
+
 def test_a_change_is_shown_also_where_marking_it_cannot_be_loaded(open_page: Pages, watch: Watch) -> None:
     """The text is true, in any case."""
     open_page.expect_complaint("net::ERR_FAILED")

@@ -5,9 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from live_app import Served, make_app, served
+
+from pyrite_watch import create_app
+from pyrite_watch.server import page
+from pyrite_watch.server.guard import OWN_SEGMENTS
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +145,14 @@ def test_a_file_that_the_browser_has_is_not_sent_again(server: Served) -> None:
     again = connection.getresponse()
     assert (again.status, again.read()) == (304, b"")
     connection.close()
+
+
+def test_what_our_own_paths_begin_with_is_known(tmp_path: Path) -> None:
+    """Else a sub-path of that name would be taken off twice: by the proxy, and by us."""
+    (tmp_path / "kb").mkdir()
+    app = create_app([tmp_path / "kb"], state_dir=tmp_path / "state")
+    # The schema leaves out the page, the socket and itself.
+    paths = [*app.openapi()["paths"], "/ws", "/openapi.json"]
+    paths += [route.path for route in page.router.routes]  # type: ignore[attr-defined]
+    first = {path.split("/")[1] for path in paths} - {""}
+    assert first == OWN_SEGMENTS
