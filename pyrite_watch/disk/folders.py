@@ -44,6 +44,15 @@ def is_folder(path: str) -> bool:
     return os.path.isdir(path) and not os.path.islink(path)
 
 
+def has_folder(path: str) -> bool:
+    """Whether a folder holds another; not where it is gone, or may not be read."""
+    try:
+        with os.scandir(path) as entries:
+            return any(entry.is_dir(follow_symlinks=False) for entry in entries)
+    except OSError:
+        return False
+
+
 def _is_utf_8(name: str) -> bool:
     try:
         name.encode()

@@ -5,6 +5,8 @@ What they say is only a hint that a path may differ. What they do not say (watch
     A file made right after its folder may never be named.
     A new folder past the system's limit is deaf, without a word.
     A name that is not UTF-8 ends the watcher; a folder that may not be read ends its start.
+    A watched folder that is moved into one that was made just before is deaf: it is watched at its new place
+    first, and then no more at its old one, which is the same to the system.
     Links are followed: see `folders`, which says what is watched one by one for their sake.
 So every doubt ends in `on_trouble`: its owner rebuilds the watcher, then sweeps.
 """
@@ -16,6 +18,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +28,7 @@ from pathlib import Path
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 from watchfiles.main import Change
 
-from pyrite_watch.disk.folders import folders_to_watch, is_folder
+from pyrite_watch.disk.folders import folders_to_watch, has_folder, is_folder
 from pyrite_watch.system import boottime_s, max_queued_notifications
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,10 @@ is four notifications (made, opened, written, closed), more where it is written 
 GAP_S = 2.0
 """A step of the parents' watcher that took this much longer was a suspension (or a debugger, or swap):
 nobody fetched the notifications meanwhile, and the queue may have overflowed."""
+
+
+TOGETHER_S = 1.0
+"""So far apart the two halves of one move may be told."""
 
 
 class _Flag:
@@ -91,6 +98,23 @@ class _Heartbeat:
         if gap_s > GAP_S and not self._flag.is_set():
             self._on_trouble(WatchTrouble(f"nothing ran for {gap_s:.0f} s", is_dead=False))
         return self._flag.is_set()
+
+
+class MovedFolders:
+    """Tells from what a watcher says whether a folder may have been moved into a new one. One thread."""
+
+    def __init__(self) -> None:
+        self._came_s: float | None = None
+        self._went_s: float | None = None
+
+    def note(self, came: bool, went: bool, now_s: float) -> bool:
+        """Note whether a new folder came that holds another, and whether something went that is no entry."""
+        self._came_s = now_s if came else self._came_s
+        self._went_s = now_s if went else self._went_s
+        if self._came_s is None or self._went_s is None or abs(self._came_s - self._went_s) > TOGETHER_S:
+            return False
+        self._came_s = self._went_s = None
+        return True
 
 
 class Watcher:
@@ -156,6 +180,7 @@ class Watcher:
 
     def _listen(self, notify: RustNotify, step_ms: int, one_by_one: bool) -> None:
         flag = self._flag if step_ms == STEP_MS else _Heartbeat(self._flag, self._on_trouble)
+        moved = MovedFolders()
         while True:
             try:
                 # A time-out of 0 means none: the time-out's path drops events.
@@ -170,8 +195,11 @@ class Watcher:
                     self._on_trouble(WatchTrouble(f"it said '{changes}'", is_dead=True))
                 return
             self._on_hints({path for _, path in changes})
-            new = (path for change, path in changes if change == Change.added and is_folder(path))
-            if any(one_by_one or not _is_whole(path) for path in new):
+            new = [path for change, path in changes if change == Change.added and is_folder(path)]
+            came = any(map(has_folder, new))
+            went = any(change == Change.deleted and not path.endswith(".md") for change, path in changes)
+            is_deaf = moved.note(came, went, time.monotonic())
+            if is_deaf or any(one_by_one or not _is_whole(path) for path in new):
                 self._on_trouble(WatchTrouble("a new folder", is_dead=False, is_new_folder=True))
             if len(changes) >= HUGE_BATCH:
                 self._on_trouble(WatchTrouble(f"{len(changes):,} notifications at once", is_dead=False))

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from watchfiles.main import Change
 
 from pyrite_watch.disk import watch
-from pyrite_watch.disk.watch import Watcher, WatchTrouble
+from pyrite_watch.disk.watch import TOGETHER_S, MovedFolders, Watcher, WatchTrouble
 from pyrite_watch.model.kb import KbName, KnowledgeBase
 from pyrite_watch.watching import RootMap, choose_mode, start_watcher
 
@@ -82,6 +83,43 @@ def test_a_huge_batch_is_a_doubt(tmp_path: Path, script: queue.SimpleQueue[Any])
     assert len(told.hints.get(timeout=10)) == watch.HUGE_BATCH
     assert not told.trouble.get(timeout=10).is_dead
     watcher.stop()
+
+
+@pytest.mark.parametrize(
+    ("notes", "is_moved"),
+    [
+        ([(True, True, 0.0)], [True]),
+        ([(True, False, 0.0), (False, True, 0.5)], [False, True]),
+        ([(False, True, 0.0), (True, False, 0.5)], [False, True]),
+        ([(True, False, 0.0), (False, True, TOGETHER_S + 0.1)], [False, False]),
+        ([(True, True, 0.0), (False, True, 0.1)], [True, False]),
+        ([(True, False, 0.0), (True, False, 0.1)], [False, False]),
+        ([(False, True, 0.0), (False, False, 0.1)], [False, False]),
+    ],
+)
+def test_a_folder_that_may_be_moved_into_a_new_one_is_told_once(
+    notes: list[tuple[bool, bool, float]], is_moved: list[bool]
+) -> None:
+    """Whichever half is told first, in one batch or two."""
+    moved = MovedFolders()
+    assert [moved.note(*note) for note in notes] == is_moved
+
+
+def test_a_new_folder_with_another_beside_a_name_that_went_asks_for_a_new_watcher(
+    tmp_path: Path, script: queue.SimpleQueue[Any]
+) -> None:
+    """What went may be the inner folder, which is deaf then; a file of an entry is none."""
+    (tmp_path / "new" / "inner").mkdir(parents=True)
+    told = Told()
+    watcher = _start(tmp_path, told)
+    came = (Change.added, str(tmp_path / "new"))
+    script.put({came, (Change.deleted, str(tmp_path / "entry.md"))})
+    script.put({came, (Change.deleted, str(tmp_path / "inner"))})
+    trouble = told.trouble.get(timeout=10)
+    watcher.stop()
+    assert trouble.is_new_folder
+    assert not trouble.is_dead
+    assert told.trouble.empty()
 
 
 @pytest.mark.parametrize("said", [RuntimeError("a name that is not UTF-8"), "timeout"])

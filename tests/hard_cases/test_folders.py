@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from harness.expect import check_lines, counts, lines, synced, told_of, watching
-from harness.fixtures import Starter, make_small_kb
+from harness.fixtures import Starter, make_small_kb, write_entry
 from harness.record import Json, only_entry_events
 from harness.scene import Scene
 
@@ -179,6 +179,35 @@ def test_folder_moved_to_another_kb(start: Starter, home: Path, shape: str) -> N
         came = [f"C two:{key} taken/{path} < one:{key}" for path, key in made.items()]
         check_lines(_of(events, "one"), [*left, synced("one", removed=ENTRIES)])
         check_lines(_of(events, "two"), [*came, synced("two", added=ENTRIES)])
+        scene.check()
+
+
+@pytest.mark.parametrize("target", ["one", "two"])
+def test_folders_moved_into_new_ones_are_heard(start: Starter, home: Path, target: str) -> None:
+    """Row 19: by the watcher, at once, also where the folder around it was made just before, in any KB."""
+    one = make_small_kb(home / "notes" / "one")
+    roots = {"one": one, "two": make_small_kb(home / "notes" / "two")}
+    numbers = range(6)
+    for number in numbers:
+        (one / f"f-{number}").mkdir()
+        write_entry(one / f"f-{number}" / "in.md", f"in-{number}", "Text.")
+    with watching(start, *roots.values()) as scene:
+
+        def move() -> None:
+            for number in numbers:
+                (roots[target] / f"new-{number}").mkdir()
+                os.rename(one / f"f-{number}", roots[target] / f"new-{number}" / "inner")
+
+        def edit() -> None:
+            for number in numbers:
+                write_entry(
+                    roots[target] / f"new-{number}" / "inner" / "in.md", f"in-{number}", "Another text."
+                )
+
+        scene.observe(move, changes=len(numbers) * (1 if target == "one" else 2))
+        events = only_entry_events(scene.observe(edit, changes=len(numbers)))
+        assert lines(events) == [f"U {target}:in-{number} new-{number}/inner/in.md" for number in numbers]
+        assert {event["origin"] for event in events} == {"disk"}
         scene.check()
 
 

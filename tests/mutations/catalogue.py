@@ -127,7 +127,7 @@ MUTATIONS = (
         "new-folder",
         "a new folder that is not watched gets a new watcher",
         "pyrite_watch/disk/watch.py",
-        "            if any(one_by_one or not _is_whole(path) for path in new):\n",
+        "            if is_deaf or any(one_by_one or not _is_whole(path) for path in new):\n",
         "            if False:\n",
         (f"{HARD}/test_links_and_rights.py::test_new_folders_beside_links",),
     ),
@@ -285,6 +285,14 @@ MUTATIONS = (
             "tests/reconcile/test_saves.py::test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns",
             "tests/reconcile/test_saves.py::test_a_renamed_file_is_told_at_once",
         ),
+    ),
+    Mutation(
+        "moved-folder",
+        "a folder that is moved into a new one is watched anew",
+        "pyrite_watch/disk/watch.py",
+        "            is_deaf = moved.note(came, went, time.monotonic())\n",
+        "            is_deaf = False\n",
+        (f"{HARD}/test_folders.py::test_folders_moved_into_new_ones_are_heard",),
     ),
     Mutation(
         "late-rebase",

@@ -96,7 +96,9 @@ class Machine(RuleBasedStateMachine):
             text = f"{type(error).__name__}: {error}\nafter these steps:\n{told}"
             watch = self.product.watch
             if watch is not None and watch.exit_code is not None:
-                text += f"\nand the watch has ended by itself:\n{watch.describe()}"
+                text += "\nand the watch has ended by itself:"
+            if watch is not None and "stdout:" not in text:
+                text += f"\n{watch.describe()}"
             self.failures.append(text)
             raise AssertionError(text) from error
 
