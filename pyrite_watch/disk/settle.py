@@ -26,11 +26,6 @@ MISSING_MAX_S = 2.0
 and so that a root that is being deleted is seen to be gone before its files are told as deleted."""
 
 
-MOVED_S = 0.03
-"""How long a missing file stays away before another file with its content or its id is believed to be it:
-what git takes away to write it again is back within moments."""
-
-
 @dataclass(frozen=True, slots=True)
 class DirtyPath:
     """A hint that a path may differ: since when, by whom, and when it is to be looked at.
@@ -177,17 +172,6 @@ class Settler:
                 self._dirty[key] = replace(dirty, due_s=due_s)
                 self._held.add(key)
         return over
-
-    def wait_moved(self, dirty: DirtyPath, now_s: float) -> float | None:
-        """Put back a missing file that another one explains; give until when, None where its time is over."""
-        since_s = now_s if dirty.missing_since_s is None else dirty.missing_since_s
-        due_s = since_s + MOVED_S
-        if due_s <= now_s:
-            return None
-        key = (dirty.kb_name, dirty.path)
-        self._dirty[key] = replace(dirty, missing_since_s=since_s, due_s=due_s)
-        self._held.discard(key)
-        return due_s
 
     def _missing_due_s(self, dirty: DirtyPath) -> float:
         assert dirty.missing_since_s is not None

@@ -1,16 +1,16 @@
-"""Decide which of a pass's missing files are gone, which have been moved, and which may come back.
+"""Decide which of a pass's missing files are gone, which were renamed, and which may come back.
 
-A missing file waits to come back. What has come elsewhere ends the wait: the same file under another
-name at once, and another file with its content or its id after a moment in which it stays away. (Bug:
-`git checkout --force` took a file away and wrote it again just as it was looked at, and a new file
-happened to have the same content; a move was told that never was.)
+A missing file waits to come back. The same file under another name ends the wait at once. Another file with
+its content or its id does not: it may be a copy, and waits until the time of the missing one is over, to be
+told with it as a move. (Bug: git took a file away and wrote it again just as it was looked at, and a new
+file happened to have the same content; a move was told that never was.)
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pyrite_watch.disk.read import Folder, read_status
 from pyrite_watch.disk.settle import DirtyPath, Settler
@@ -37,10 +37,10 @@ def explained(settler: Settler | None, kbs: Iterable[KbGather]) -> list[DirtyPat
 def settle_missing(
     connection: sqlite3.Connection, settler: Settler | None, kbs: Collection[KbGather], now_s: float
 ) -> None:
-    """Decide which missing files are gone: those that another file explains, and the overdue.
+    """Decide which missing files are gone: those that were renamed, and the overdue.
 
-    One that is not known to be away for long enough waits, and so do the files that explain it: what
-    they make together is one batch. Without a settler nothing waits.
+    The others wait, and so does what may be one of them under another name: what they make together is one
+    batch. Without a settler nothing waits.
     """
     if settler is None:
         for kb in kbs:
@@ -49,72 +49,74 @@ def settle_missing(
         return
     for kb in kbs:
         _look_at_owners(connection, settler, kb, now_s)
-    came = _Came(kbs)
-    waiting: list[_Waiting] = []
+    if not any(kb.missing for kb in kbs):
+        return
+    newcomers = _identities_of_newcomers(kbs)
+    gone, waiting = _Missing(), _Missing()
     for kb in kbs:
-        gone: list[str] = []
         unexplained: list[DirtyPath] = []
-        claimed = claimed_ids(kb) if kb.missing else set()
         for path, hint in kb.missing.items():
             record = kb.indexed[path]
-            contents = frozenset(filter(None, (record.revision, record.good_revision)))
-            dirty = replace(hint, missing_revisions=contents)
-            if record.entry_id is None:
-                unexplained.append(dirty)
-            elif record.identity in came.files:
-                gone.append(path)
-            elif not came.explains(kb, record, contents):
-                unexplained.append(dirty)
-            elif (due_s := settler.wait_moved(dirty, now_s)) is None:
-                gone.append(path)
+            if record.entry_id is not None and record.identity in newcomers:
+                kb.disk[path] = None
+                gone.add(kb.kb_name, record)
             else:
-                waiting.append(_Waiting(kb.kb_name, record.entry_id, contents, due_s))
-        gone += [dirty.path for dirty in settler.wait_missing(unexplained, now_s)]
-        for dirty in unexplained:
-            # That somebody has asked for its id all along does not mean that it is gone: no answer yet.
-            entry_id = kb.indexed[dirty.path].entry_id
-            still = settler.waiting(kb.kb_name, dirty.path)
-            if entry_id in claimed and still is not None and dirty.path not in gone:
-                waiting.append(_Waiting(kb.kb_name, entry_id, frozenset(), still.due_s))
+                unexplained.append(replace(hint, missing_revisions=_contents_of(record)))
+        for dirty in settler.wait_missing(unexplained, now_s):
+            kb.disk[dirty.path] = None
+            gone.add(kb.kb_name, kb.indexed[dirty.path])
+        for path in kb.missing.keys() - kb.disk.keys():
+            still = settler.waiting(kb.kb_name, path)
+            assert still is not None
+            waiting.add(kb.kb_name, kb.indexed[path], still.due_s)
         kb.missing.clear()
-        kb.disk.update(dict.fromkeys(gone))
-    if waiting:
-        for kb in kbs:
-            _hold_explaining(settler, kb, waiting, now_s)
+    for kb in kbs:
+        _hold_newcomers(settler, kb, gone, waiting, now_s)
 
 
-class _Came:
-    """What this pass has found where it was not before: files, contents, and claims of ids."""
+class _Missing:
+    """Entries whose files are missing, by what would be the same elsewhere: their ids and contents.
 
-    def __init__(self, kbs: Iterable[KbGather]) -> None:
-        self.files: set[Identity] = set()
-        self._contents: set[Revision] = set()
-        self._ids: dict[KbName, set[EntryId]] = {}
-        for kb in kbs:
-            ids = self._ids[kb.kb_name] = set()
-            for path, file in kb.disk.items():
-                known = kb.indexed.get(path)
-                if file is None:
-                    continue
-                if file.identity is not None and (known is None or known.identity != file.identity):
-                    self.files.add(file.identity)
-                if file.revision and (known is None or known.revision != file.revision):
-                    self._contents.add(file.revision)
-                    ids |= claims_of(kb, path)
+    Of those that wait it knows until when.
+    """
 
-    def explains(self, kb: KbGather, missing: FileRecord, contents: Collection[Revision]) -> bool:
-        """Whether a file that is missing may be what has come."""
-        return missing.entry_id in self._ids[kb.kb_name] or not self._contents.isdisjoint(contents)
+    def __init__(self) -> None:
+        self._ids: dict[tuple[KbName, EntryId], float] = {}
+        self._contents: dict[Revision, float] = {}
+
+    def add(self, kb_name: KbName, record: FileRecord, due_s: float = 0.0) -> None:
+        """Add one; a file that never was an entry is nobody's other name."""
+        if record.entry_id is None:
+            return
+        self._ids[kb_name, record.entry_id] = due_s
+        for revision in _contents_of(record):
+            self._contents[revision] = max(due_s, self._contents.get(revision, 0.0))
+
+    def due_of(self, kb: KbGather, path: str) -> float | None:
+        """Give until when those wait that this file may be; None where it is none of these."""
+        file, known = kb.disk[path], kb.indexed.get(path)
+        assert file is not None
+        due_s = [self._ids.get((kb.kb_name, claim)) for claim in claims_of(kb, path)]
+        if known is None or known.revision != file.revision:
+            due_s.append(self._contents.get(file.revision))
+        return max((known_s for known_s in due_s if known_s is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A missing file that may come back, and until when."""
+def _contents_of(record: FileRecord) -> frozenset[Revision]:
+    return frozenset(filter(None, (record.revision, record.good_revision)))
 
-    kb_name: KbName
-    entry_id: EntryId
-    contents: frozenset[Revision]
-    due_s: float
+
+def _identities_of_newcomers(kbs: Iterable[KbGather]) -> set[Identity]:
+    """The files that this pass has found under a name that was not theirs."""
+    found: set[Identity] = set()
+    for kb in kbs:
+        for path, file in kb.disk.items():
+            known = kb.indexed.get(path)
+            if file is None or file.identity is None:
+                continue
+            if known is None or known.identity != file.identity:
+                found.add(file.identity)
+    return found
 
 
 def _look_at_owners(connection: sqlite3.Connection, settler: Settler, kb: KbGather, now_s: float) -> None:
@@ -133,17 +135,12 @@ def _look_at_owners(connection: sqlite3.Connection, settler: Settler, kb: KbGath
             kb.missing[path] = hint or DirtyPath(kb.kb_name, path, "disk", now_s, now_s)
 
 
-def _hold_explaining(settler: Settler, kb: KbGather, waiting: Collection[_Waiting], now_s: float) -> None:
-    """Put back the files that explain a missing one which still waits, or ask for its id."""
-    by_id = {one.entry_id: one for one in waiting if one.kb_name == kb.kb_name}
-    by_revision = {revision: one for one in waiting for revision in one.contents}
+def _hold_newcomers(settler: Settler, kb: KbGather, gone: _Missing, waiting: _Missing, now_s: float) -> None:
+    """Put back the files that may be a missing one which still waits, and none that is known to be gone."""
     for path, file in list(kb.disk.items()):
         if file is None:
             continue
-        explains = [by_id[claim] for claim in claims_of(kb, path) & by_id.keys()]
-        if file.revision in by_revision:
-            explains.append(by_revision[file.revision])
-        if explains:
-            due_s = max(one.due_s for one in explains)
+        due_s = waiting.due_of(kb, path)
+        if due_s is not None and gone.due_of(kb, path) is None:
             settler.put_back(DirtyPath(kb.kb_name, path, kb.origins[path], now_s, now_s), due_s)
             del kb.disk[path]

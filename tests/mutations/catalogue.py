@@ -246,9 +246,9 @@ MUTATIONS = (
     Mutation(
         "moved-wait",
         "a copy is a move only when the original stays away",
-        "pyrite_watch/disk/settle.py",
-        "        due_s = since_s + MOVED_S\n        if due_s <= now_s:\n            return None\n",
-        "        return None\n",
+        "pyrite_watch/index/missing.py",
+        "        for dirty in settler.wait_missing(unexplained, now_s):\n",
+        "        for dirty in unexplained:\n",
         ("tests/reconcile/test_saves.py::test_a_file_that_comes_back_was_not_moved",),
     ),
     Mutation(
@@ -261,11 +261,19 @@ MUTATIONS = (
     ),
     Mutation(
         "moved-together",
-        "what explains a missing file waits with it",
+        "what may be a missing file waits with it",
         "pyrite_watch/index/missing.py",
         "            del kb.disk[path]\n",
         "",
         ("tests/reconcile/test_saves.py::test_a_copy_whose_original_stays_away_is_a_move",),
+    ),
+    Mutation(
+        "gone-not-held",
+        "what is known to be gone is told with its newcomer, whoever else may come back",
+        "pyrite_watch/index/missing.py",
+        " and gone.due_of(kb, path) is None:\n",
+        ":\n",
+        ("tests/reconcile/test_saves.py::test_a_renamed_file_is_not_taken_for_another_of_its_content",),
     ),
     Mutation(
         "reused-inode",
@@ -279,8 +287,8 @@ MUTATIONS = (
         "renamed-file",
         "a renamed file is known, and waits for nothing",
         "pyrite_watch/index/missing.py",
-        "            elif record.identity in came.files:\n                gone.append(path)\n",
-        "",
+        "            if record.entry_id is not None and record.identity in newcomers:\n",
+        "            if False:\n",
         (
             "tests/reconcile/test_saves.py::test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns",
             "tests/reconcile/test_saves.py::test_a_renamed_file_is_told_at_once",

@@ -400,17 +400,65 @@ def test_who_asks_for_an_id_waits_while_its_owner_may_come_back(bed: Bed) -> Non
 
 @pytest.mark.parametrize("entry_id", [None, "x"])
 def test_a_copy_whose_original_stays_away_is_a_move(bed: Bed, entry_id: str | None) -> None:
-    """Within a moment, in one batch; also where the copy is named again in that time."""
+    """In one batch, when its time is over; also where the copy is named again in that time."""
     bed.write("a.md", note(entry_id))
     bed.settle("a.md").told()
     bed.write("b.md", note(entry_id))
     os.unlink(bed.path("a.md"))
     bed.run("a.md", "b.md").advance(0.01).run("b.md")
     assert bed.told() == []
-    bed.advance(0.02)
+    bed.advance(0.11)
     moved = ["D a a.md > kb/b", "C b b.md < kb/a"]
     assert bed.told() == (["U x b.md < a.md"] if entry_id else moved)
     bed.settle()
+    assert bed.told() == []
+    bed.check()
+
+
+def test_a_renamed_file_is_not_taken_for_another_of_its_content(bed: Bed) -> None:
+    """It is known which one it is, while another one is just being saved by deletion."""
+    bed.write("a.md", note())
+    bed.write("c.md", note())
+    bed.settle("a.md", "c.md").told()
+    os.rename(bed.path("a.md"), bed.path("b.md"))
+    os.unlink(bed.path("c.md"))
+    bed.run("a.md", "b.md", "c.md")
+    assert bed.told() == ["D a a.md > kb/b", "C b b.md < kb/a"]
+    bed.advance(0.05).write("c.md", note())
+    bed.settle("c.md")
+    assert bed.told() == []
+    bed.check()
+
+
+def test_a_copy_is_told_with_the_one_that_is_gone(bed: Bed) -> None:
+    """It may be either of two; one of them comes back, and the other never does."""
+    bed.write("a.md", note())
+    bed.write("c.md", note())
+    bed.settle("a.md", "c.md").told()
+    os.unlink(bed.path("a.md"))
+    bed.write("b.md", note())
+    bed.run("a.md", "b.md").advance(0.06)
+    os.unlink(bed.path("c.md"))
+    bed.run("c.md").advance(0.05)
+    bed.write("c.md", note())
+    bed.settle("c.md")
+    assert bed.told() == ["D a a.md > kb/b", "C b b.md < kb/a"]
+    bed.check()
+
+
+def test_an_heir_is_told_with_the_one_that_is_gone(bed: Bed) -> None:
+    """It asks for two ids, say, of which one owner is gone and the other may come back."""
+    bed.write("a.md", note("x"))
+    bed.write("c.md", note())
+    bed.settle("a.md", "c.md").told()
+    os.rename(bed.path("a.md"), bed.path("t.txt"))
+    bed.run("a.md").advance(0.1)
+    os.unlink(bed.path("c.md"))
+    os.rename(bed.path("t.txt"), bed.path("b.md"))
+    bed.run("b.md", "c.md")
+    assert bed.told() == ["U x b.md < a.md"]
+    bed.write("c.md", note())
+    bed.settle("c.md")
     assert bed.told() == []
     bed.check()
 
@@ -424,7 +472,7 @@ def test_a_copy_in_another_kb_whose_original_stays_away_is_a_move(make_bed: Make
     os.unlink(bed.path("a.md", "one"))
     bed.hint("a.md", kb="one").run("a.md", kb="two")
     assert bed.told() == []
-    bed.advance(0.03)
+    bed.advance(0.12)
     assert bed.told() == ["D a a.md > two/a", "C a a.md < one/a"]
     bed.check()
 
