@@ -122,7 +122,7 @@ def test_of_two_views_the_last_one_asked_for_is_shown(open_page: Pages, watch: W
     """However long the first takes to be loaded."""
     page = open_page(goto=False)
     held: list[Route] = []
-    page.route("**/web/views/entry.js", held.append)
+    page.route("**/web/views/entry.js", lambda route: held.append(route))
     page.goto(watch.url + "/k/small")
     live(page)
     page.locator("[data-id=entry-1] a").first.click()
@@ -141,7 +141,7 @@ def test_an_editor_that_takes_its_time_opens_once(open_page: Pages, watch: Watch
     page = open_page(goto=False)
     page.add_init_script("window.requestIdleCallback = () => {}")
     held: list[Route] = []
-    page.route("**/web/editor.js", held.append)
+    page.route("**/web/editor.js", lambda route: held.append(route))
     page.goto(watch.url + "/k/small/entry-1")
     live(page)
     for _ in range(3):
