@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from pyrite_watch.client import subscribe
     from pyrite_watch.server.app import attach, create_app
     from pyrite_watch.service import KBService
+    from pyrite_watch.write_requests import EntryEdit, NewEntry
 
-__all__ = ["KBService", "__version__", "attach", "create_app", "subscribe"]
+__all__ = ["EntryEdit", "KBService", "NewEntry", "__version__", "attach", "create_app", "subscribe"]
 
 _HOMES = {
     "attach": "pyrite_watch.server.app",
     "create_app": "pyrite_watch.server.app",
+    "EntryEdit": "pyrite_watch.write_requests",
     "KBService": "pyrite_watch.service",
+    "NewEntry": "pyrite_watch.write_requests",
     "subscribe": "pyrite_watch.client",
 }
 

@@ -1,6 +1,29 @@
-"""`python -m pyrite_watch` is `pyrite`."""
+"""The commands' entry points; `python -m pyrite_watch` is `pyrite`.
 
-from pyrite_watch.cli.app import main
+Little is imported here: a signal is to be heard while the rest is still being read.
+"""
+
+import sys
+
+from pyrite_watch.cli.signals import end_early
+
+
+def main() -> None:
+    """Run `pyrite`."""
+    if next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None) == "watch":
+        end_early()
+    from pyrite_watch.cli import app
+
+    app.main()
+
+
+def main_watch() -> None:
+    """Run `pyrite-watch`."""
+    end_early()
+    from pyrite_watch.cli import app
+
+    app.main_watch()
+
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@
     │   ├── StateFolderError
     │   └── RootOwnedError
     │       └── StateOwnedError
-    ├── StateError                  exit 4   the state folder; it is left untouched
+    ├── StateError                  exit 4   the state folder; it is left as it is
     │   ├── StateDamagedError
     │   └── StateNewerError
     └── RequestError                an HTTP answer: `status` and `code`
@@ -181,7 +181,7 @@ class StateFolderError(StartError):
 
 
 class StateError(PyriteWatchError):
-    """The state folder cannot be used; it was left untouched."""
+    """The state folder cannot be used."""
 
     exit_code = 4
 
@@ -193,12 +193,12 @@ class StateDamagedError(StateError):
         super().__init__(path, why)
         self.path, self.why = path, why
         self.hint = (
-            "Your notes are not concerned. Move that folder away to build the index anew, "
-            "or give another with --state-dir."
+            "It was left as it is, and your notes are not concerned. Move that folder away to build "
+            "the index anew, or give another with --state-dir."
         )
 
     def __str__(self) -> str:
-        return f"The index in {self.path} is damaged ({self.why}); it was left untouched."
+        return f"The index in {self.path} is damaged ({self.why})."
 
 
 class StateNewerError(StateError):

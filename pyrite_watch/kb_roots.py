@@ -1,6 +1,7 @@
 """From what was typed, or else from Pyrite's config, to the knowledge bases (KBs) to watch.
 
-Looks at folders, once, at the start; a root that comes and goes later is the watcher's matter.
+Looks at folders, once, at the start; a root that comes and goes later is the watcher's matter, and so is a
+kb.yaml that changes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pyrite_watch.errors import (
@@ -94,12 +96,16 @@ def _kb_of_path(name: str | None, root: Path) -> KnowledgeBase:
             f"{whose} cannot name a knowledge base: it {problem}.",
             f"Give it another name: NAME={_printable(root)}",
         )
-    about = read_kb_yaml(root)
-    return KnowledgeBase(
-        name=KbName(name if name is not None else _folder_name(root)),
-        root=root,
-        description=about.description,
-        kb_type=about.kb_type or "generic",
+    kb = KnowledgeBase(name=KbName(name if name is not None else _folder_name(root)), root=root)
+    return described(kb, read_kb_yaml(root))
+
+
+def described(kb: KnowledgeBase, about: KbYaml) -> KnowledgeBase:
+    """Give the same KB with what its kb.yaml says."""
+    return replace(
+        kb,
+        description=about.description if kb.config_description is None else kb.config_description,
+        kb_type=kb.config_type or about.kb_type or "generic",
         subdirectories=about.subdirectories,
         problem=about.problem,
         problem_line=about.problem_line,
@@ -124,19 +130,15 @@ def _kb_of_config(item: ConfigKb, config: Path, environ: Mapping[str, str]) -> _
         raise ConfigError(
             config, f"'{_printable(name)}' cannot name a knowledge base: it {problem}", item.line
         )
-    about = read_kb_yaml(root) if root.is_dir() else KbYaml()
     kb = KnowledgeBase(
         name=KbName(name),
         root=root,
-        description=about.description if item.description is None else item.description,
-        kb_type=item.kb_type or about.kb_type or "generic",
         read_only=item.read_only,
         source="config",
-        subdirectories=about.subdirectories,
-        problem=about.problem,
-        problem_line=about.problem_line,
+        config_description=item.description,
+        config_type=item.kb_type,
     )
-    return item.path, kb
+    return item.path, described(kb, read_kb_yaml(root) if root.is_dir() else KbYaml())
 
 
 def _absolute(path: str) -> Path:
@@ -145,7 +147,13 @@ def _absolute(path: str) -> Path:
     `link/..` is the parent of what the link leads to, as for every other program; removing the pair
     from the text, as os.path.abspath does, would watch another folder than the one that was typed.
     """
-    parts = Path(os.path.join(os.getcwd(), path)).parts
+    try:
+        here = "" if os.path.isabs(path) else os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            f"'{_printable(path)}' means nothing: the folder that this shell is in is gone.", "Type cd first."
+        ) from error
+    parts = Path(os.path.join(here, path)).parts
     if ".." in parts:
         behind = len(parts) - parts[::-1].index("..")
         parts = (os.path.realpath(os.path.join(*parts[:behind])), *parts[behind:])

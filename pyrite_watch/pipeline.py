@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 from pyrite_watch.disk.leftovers import remove_leftovers
 from pyrite_watch.disk.watch import WatchTrouble
+from pyrite_watch.errors import StateError
+from pyrite_watch.index import schema
 from pyrite_watch.index.reader import Reader
 from pyrite_watch.index.store import Store, SyncCounts
 from pyrite_watch.live.metrics import Metrics
@@ -130,6 +132,10 @@ class Pipeline:
             )
             self._writer = Writer(self._reconciler, settings.read_only)
             self.reader = Reader(settings.state_dir, lambda: self.store.position.epoch)
+        except sqlite3.DatabaseError as error:
+            self.failure = schema.state_error(settings.state_dir, error)
+            self._close_state()
+            raise self.failure from error
         except BaseException:
             self._close_state()
             raise
@@ -172,6 +178,12 @@ class Pipeline:
         return self._watching.mode
 
     @property
+    def kbs(self) -> list[KnowledgeBase]:
+        """The KBs in the order in which they were named, each as its kb.yaml describes it now."""
+        assert self._reconciler is not None, "open() comes first"
+        return [kb.kb for kb in self._reconciler.roots]
+
+    @property
     def progress(self) -> Progress:
         """How far the first index is."""
         assert self._reconciler is not None, "open() comes first"
@@ -210,9 +222,13 @@ class Pipeline:
         """Compare once in the caller's thread, without watching: between `open` and `stop`."""
         assert self._reconciler is not None
         assert self._thread is None, "the writing thread does that"
-        if all(kb.indexed for kb in self._reconciler.roots) and self.store.has_epoch:
-            return self._reconciler.sync([kb.name for kb in self.settings.kbs])
-        return self._reconciler.first_pass()
+        try:
+            if all(kb.indexed for kb in self._reconciler.roots) and self.store.has_epoch:
+                return self._reconciler.sync([kb.name for kb in self.settings.kbs])
+            return self._reconciler.first_pass()
+        except sqlite3.DatabaseError as error:
+            self.failure = schema.state_error(self.settings.state_dir, error)
+            raise self.failure from error
 
     # -- the writing thread ------------------------------------------------------------------
 
@@ -227,11 +243,14 @@ class Pipeline:
                     callback()
             while not self._stopping.is_set():
                 self._turn()
+        except sqlite3.DatabaseError as error:
+            # Not `OperationalError`, which is tried again: what is damaged stays so.
+            self.failure = schema.state_error(self.settings.state_dir, error)
+            self._tell_failure(self.failure)
         except BaseException as error:
             self.failure = error
             log.critical("The writing thread ended by an error.", exc_info=True)
-            for callback_failure in self.on_failure:
-                callback_failure(error)
+            self._tell_failure(error)
         finally:
             self._watching.stop()
             self._close_state()
@@ -436,6 +455,10 @@ class Pipeline:
         for listener in self.listeners:
             listener(report)
 
+    def _tell_failure(self, error: BaseException) -> None:
+        for callback in self.on_failure:
+            callback(error)
+
     def _tell_epoch(self, position: Position) -> None:
         for callback in self.on_new_epoch:
             callback(position)
@@ -449,7 +472,10 @@ class Pipeline:
         if self._store is not None:
             self.reader_close()
             self.last_position = self._store.position
-            self._store.close()
+            if isinstance(self.failure, StateError):
+                self._store.abandon()
+            else:
+                self._store.close()
             self._store = None
         if self._ownership is not None:
             self._ownership.release()

@@ -19,8 +19,9 @@ from pyrite_watch.index.gather import MAX_BATCH_PATHS, Gatherer, KbGather
 from pyrite_watch.index.missing import explained, settle_missing
 from pyrite_watch.index.reconcile import plan_kb
 from pyrite_watch.index.store import Applied, Batch, Store, SyncCounts
+from pyrite_watch.kb_files import KB_FILE
 from pyrite_watch.model.change import EntryKey, Origin
-from pyrite_watch.model.entry import Problem
+from pyrite_watch.model.entry import MAX_ENTRY_BYTES
 from pyrite_watch.model.event import Event, Position
 from pyrite_watch.model.kb import KbName, KnowledgeBase
 from pyrite_watch.roots import Roots, WatchedKb
@@ -36,7 +37,7 @@ RULES_RECHECK_S = 0.05
 class Options:
     """What of the settings concerns the passes."""
 
-    max_entry_bytes: int = 16 << 20
+    max_entry_bytes: int = MAX_ENTRY_BYTES
     settle_s: float = 0.12
     settle_incomplete_s: float = 0.4
     gitignore: bool = False
@@ -146,6 +147,7 @@ class Reconciler:
         """
         self.look_at_roots()
         for name in self.roots.available():
+            self.look_at_kb_yaml(self.roots[name])
             yield name, self._find_differing(self.roots[name])
 
     def take_differing(self, found: Iterable[tuple[KbName, Sequence[str]]]) -> None:
@@ -158,7 +160,7 @@ class Reconciler:
     def _find_differing(self, kb: WatchedKb) -> list[str]:
         """Walk a KB and list the paths that are not as the index has them; "" where the walk met problems."""
         gatherer = Gatherer(self.store.connection, None, self.options.max_entry_bytes, self.clock())
-        gather = self._open_gather(kb)
+        gather = self._open_gather(kb, is_whole=True)
         paths = gatherer.differing(gather, "")
         return [""] if gather.scan_problems else paths
 
@@ -182,7 +184,7 @@ class Reconciler:
 
     def first_pass(self) -> dict[str, SyncCounts]:
         """Make the index the disk after a start: a first index, or what happened meanwhile."""
-        self._note_kb_yaml()
+        self.look_at_kb_yaml(*self.roots, silent=True)
         self.look_at_roots()
         while self._back:
             # One by one: a failure repeats this pass, but tells none of them twice.
@@ -292,7 +294,10 @@ class Reconciler:
             for name, dirty in by_kb.items():
                 # What is dirty in a KB that is away is found by the sweep when it is back.
                 if self.roots[name].available:
-                    gather = self._open_gather(self.roots[name])
+                    if any(hint.path in ("", KB_FILE) for hint in dirty):
+                        self._read_kb_yaml(self.roots[name], batch)
+                    is_whole = any(hint.path == "" for hint in dirty)
+                    gather = self._open_gather(self.roots[name], is_whole)
                     gathers.append(gather)
                     rest.extend(gatherer.gather(gather, dirty))
             gatherer.settle_unfinished(gathers)
@@ -324,18 +329,19 @@ class Reconciler:
                 by_kb.setdefault(dirty.kb_name, []).append(dirty)
         for name, moved in by_kb.items():
             if name not in open_gathers:
-                open_gathers[name] = self._open_gather(self.roots[name])
+                open_gathers[name] = self._open_gather(self.roots[name], is_whole=False)
                 gathers.append(open_gathers[name])
             # No room for all of them: they still wait, in the settler.
             gatherer.gather(open_gathers[name], moved)
 
-    def _open_gather(self, kb: WatchedKb) -> KbGather:
-        return KbGather(kb.name, kb.kb_id, kb.kb.root, self.read_rules(kb), fresh=not kb.indexed)
+    def _open_gather(self, kb: WatchedKb, is_whole: bool) -> KbGather:
+        rules = self.read_rules(kb, is_whole)
+        return KbGather(kb.name, kb.kb_id, kb.kb.root, rules, fresh=not kb.indexed)
 
-    def read_rules(self, kb: WatchedKb) -> IgnoreRules:
+    def read_rules(self, kb: WatchedKb, is_whole: bool = False) -> IgnoreRules:
         """Read what is hidden in a KB; where that is just being written, it is compared again soon."""
         now_s = self.clock()
-        rules = kb.read_rules(self.options.gitignore, now_s)
+        rules = kb.read_rules(self.options.gitignore, now_s, may_change=is_whole)
         if rules.is_unfinished:
             self.settler.put_back(DirtyPath(kb.name, "", "disk", now_s, now_s + RULES_RECHECK_S))
         return rules
@@ -381,13 +387,20 @@ class Reconciler:
         if applied.events:
             self.listeners.on_pass(PassReport(applied, lag_s, repairs))
 
-    def _note_kb_yaml(self) -> None:
-        batch = Batch(silent=True)
-        for kb in self.roots:
-            message, line = kb.kb.problem, kb.kb.problem_line
-            found = (Problem("kb.yaml", "kb_yaml", message, line),) if message else ()
-            batch.add_problems(kb.name, "kb", {"kb.yaml": found})
-        self.store.apply(batch)
+    def look_at_kb_yaml(self, *kbs: WatchedKb, silent: bool = False) -> None:
+        """Read what these KBs say of themselves, where that is another by now."""
+        batch = Batch(origin="sweep", silent=silent)
+        for kb in kbs:
+            self._read_kb_yaml(kb, batch)
+        if batch.has_content():
+            applied = self.store.apply(batch)
+            self.roots.note_committed(batch)
+            self._report(applied, None, 0)
+
+    def _read_kb_yaml(self, kb: WatchedKb, batch: Batch) -> None:
+        now_s = self.clock()
+        if kb.read_kb_yaml(batch, now_s):
+            self.settler.put_back(DirtyPath(kb.name, KB_FILE, "disk", now_s, now_s + RULES_RECHECK_S))
 
     def _compare(
         self, names: Sequence[str], always_synced: frozenset[str], silent: bool
@@ -427,7 +440,7 @@ class Reconciler:
 
     def _differing(self, kb: WatchedKb, now_s: float) -> list[str]:
         gatherer = Gatherer(self.store.connection, None, self.options.max_entry_bytes, now_s)
-        gather = self._open_gather(kb)
+        gather = self._open_gather(kb, is_whole=True)
         paths = gatherer.differing(gather, "")
         batch = Batch(origin="sweep")
         batch.add_problems(kb.name, "scan", gather.scan_problems)

@@ -1,4 +1,4 @@
-"""The watched KBs at run time: which are there, and what is hidden in each.
+"""The watched KBs at run time: which are there, what is hidden in each, and what each says of itself.
 
 Used by the reconciler's thread alone.
 """
@@ -15,11 +15,13 @@ from pyrite_watch.disk.ignore import IgnoreRules, read_ignore_rules
 from pyrite_watch.disk.root import RootLook, look_at_root
 from pyrite_watch.index.files import KbRow
 from pyrite_watch.index.store import Availability, Batch
+from pyrite_watch.kb_files import KB_FILE, KbYaml, kb_yaml_state, read_kb_yaml
+from pyrite_watch.kb_roots import described
 from pyrite_watch.model.entry import Problem
 from pyrite_watch.model.kb import KbName, KnowledgeBase
 
 RULES_WAIT_S = 0.4
-"""How long `.pyriteignore` may take to be written: as long as an entry."""
+"""How long `.pyriteignore`, or kb.yaml, may take to be written: as long as an entry."""
 
 RULES_GONE_S = 0.12
 """How long it may be away before that is believed: as long as an entry."""
@@ -42,6 +44,10 @@ class WatchedKb:
     """What the index says of the root. Until a look is committed it is noted again and again."""
     replaced: bool = False
     """The root is back, or is another directory: the difference is yet to be told."""
+    told_problem: tuple[Problem, ...] | None = None
+    """What the index says of its kb.yaml; None before that was written at all."""
+    _kb_yaml_state: object = None
+    _kb_yaml_since_s: float | None = None
     _rules: IgnoreRules | None = field(default=None, repr=False, compare=False)
     _unfinished_since_s: float | None = None
     all: Sequence[WatchedKb] = field(default=(), repr=False, compare=False)
@@ -52,13 +58,16 @@ class WatchedKb:
         """The KB's name."""
         return self.kb.name
 
-    def read_rules(self, gitignore: bool, now_s: float) -> IgnoreRules:
+    def read_rules(self, gitignore: bool, now_s: float, may_change: bool) -> IgnoreRules:
         """Read what is hidden now; the rules may be old a moment later, as any hint will tell.
 
         While a program writes `.pyriteignore`, for `RULES_WAIT_S` at most, the last rules hold; and for
-        `RULES_GONE_S` when it is gone.
+        `RULES_GONE_S` when it is gone. After that, too, for who looks at less than the whole KB (not
+        `may_change`): what they hid and what they show is told together.
         """
-        waited_s = 0.0 if self._unfinished_since_s is None else now_s - self._unfinished_since_s
+        waited_s = 0.0
+        if self._unfinished_since_s is not None and may_change:
+            waited_s = now_s - self._unfinished_since_s
         rules = read_ignore_rules(
             self.kb.root,
             nested=self.nested,
@@ -73,6 +82,27 @@ class WatchedKb:
             self._unfinished_since_s = now_s
         self._rules = rules
         return rules
+
+    def read_kb_yaml(self, batch: Batch, now_s: float) -> bool:
+        """Read what kb.yaml says, where it is another than at the last look; note in the batch what is wrong
+        with it. Tell whether that was left for later: what is broken, empty or gone may be half a save, and
+        for `RULES_WAIT_S` it says what it said."""
+        state = kb_yaml_state(self.kb.root)
+        if state is None or state != self._kb_yaml_state:
+            about = read_kb_yaml(self.kb.root)
+            kb = described(self.kb, about)
+            is_half = about.problem is not None or about == KbYaml()
+            if is_half and kb != self.kb:
+                if self._kb_yaml_since_s is None:
+                    self._kb_yaml_since_s = now_s
+                if now_s - self._kb_yaml_since_s < RULES_WAIT_S:
+                    return True
+            self.kb, self._kb_yaml_state, self._kb_yaml_since_s = kb, state, None
+        message, line = self.kb.problem, self.kb.problem_line
+        found = (Problem(KB_FILE, "kb_yaml", message, line),) if message else ()
+        if found != self.told_problem:
+            batch.add_problems(self.name, "kb", {KB_FILE: found})
+        return False
 
     def look(self, batch: Batch) -> bool:
         """Look at the root, note in the batch what is new about it, and tell whether it is there."""
@@ -160,6 +190,10 @@ class Roots:
         """Note that what a look has put into the batch is in the index."""
         for name, availability in batch.availability.items():
             self[name].committed = availability
+        for name, scopes in batch.problems.items():
+            told = scopes.get("kb", {}).get(KB_FILE)
+            if told is not None:
+                self[name].told_problem = tuple(told)
 
     def available(self) -> list[KbName]:
         """The names of those that are there."""

@@ -15,7 +15,8 @@ from pyrite_watch.index.reader import Snapshot
 from pyrite_watch.index.store import SyncCounts
 from pyrite_watch.model.kb import KnowledgeBase
 from pyrite_watch.pipeline import Pipeline
-from pyrite_watch.writer import EntryEdit, NewEntry, Writer, Written
+from pyrite_watch.write_requests import EntryEdit, NewEntry, Written
+from pyrite_watch.writer import Writer
 
 T = TypeVar("T")
 
@@ -64,16 +65,16 @@ class KBService:
         facts = queries.load_kb_facts(snapshot.connection)
         return [
             {
-                "name": name,
+                "name": kb.name,
                 "type": kb.kb_type,
-                "path": self.roots[name],
+                "path": self.roots[kb.name],
                 "source": kb.source,
                 "description": kb.description,
                 "read_only": kb.read_only or self.pipeline.settings.read_only,
-                **facts[name],
+                **facts[kb.name],
             }
-            for name, kb in self.kbs.items()
-            if name in facts
+            for kb in self.pipeline.kbs
+            if kb.name in facts
         ]
 
     def get_entry(self, snapshot: Snapshot, entry_id: str, kb_name: str | None = None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pyrite_watch.errors import TokenNeededError, UsageError
 from pyrite_watch.kb_roots import resolve_kbs
+from pyrite_watch.model.entry import MAX_ENTRY_BYTES
 from pyrite_watch.model.kb import KnowledgeBase
 from pyrite_watch.system import expand_home, filesystem_type, is_network_filesystem, user_state_folder
 
@@ -51,7 +52,7 @@ class Settings:
     poll_s: float | None = None
     gitignore: bool = False
     retention: int = 100_000
-    max_entry_bytes: int = 16 * 2**20
+    max_entry_bytes: int = MAX_ENTRY_BYTES
     token: str | None = field(default=None, repr=False)
     read_token: str | None = field(default=None, repr=False)
     allow_origins: tuple[str, ...] = ()
@@ -131,11 +132,13 @@ def check_listen(host: str, token: str | None) -> None:
         raise TokenNeededError(host or "all addresses")
 
 
-def resolve_token(option: str | None, token_file: Path | None, environ: Mapping[str, str]) -> str | None:
+def resolve_token(
+    option: str | None, token_file: Path | None, environ: Mapping[str, str]
+) -> tuple[str | None, bool]:
     """Choose the token: the option, else the file, else $PYRITE_TOKEN; `auto` makes one.
 
-    None means that none was asked for. An empty one is not none: somebody believes to be protected
-    by it. No message here repeats a token.
+    Returns it, and whether it was made: then somebody must be told. None means that none was asked for. An
+    empty one is not none: somebody believes to be protected by it. No message here repeats a token.
 
     Raises:
         UsageError: The file cannot be read, or the token is empty or could not stand in a header.
@@ -147,10 +150,10 @@ def resolve_token(option: str | None, token_file: Path | None, environ: Mapping[
     elif "PYRITE_TOKEN" in environ:
         source, token = "PYRITE_TOKEN", environ["PYRITE_TOKEN"]
     else:
-        return None
+        return None, False
     token = token.strip()
     if token == AUTO_TOKEN:
-        return secrets.token_urlsafe(24)
+        return secrets.token_urlsafe(24), True
     if not token:
         raise UsageError(f"{source} is empty.", "Leave it out, or let one be made: --token auto.")
     if len(token) > MAX_TOKEN_CHARS or not all("!" <= character <= "~" for character in token):
@@ -158,7 +161,7 @@ def resolve_token(option: str | None, token_file: Path | None, environ: Mapping[
             f"{source} holds no token that a browser could send.",
             f"Use up to {MAX_TOKEN_CHARS} letters, digits and signs, without blanks, or --token auto.",
         )
-    return token
+    return token, False
 
 
 def _read_token_file(path: Path, environ: Mapping[str, str]) -> str:

@@ -14,19 +14,24 @@ away because it is being moved or saved anew) is left to the settler, as if nobo
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pyrite_watch.disk.contain import check_path
 from pyrite_watch.disk.edit import EditError, SourceEdit, coerce_like, edit_source, new_source
-from pyrite_watch.disk.parse import parse_entry, revision_of, slug_of, usable_id
+from pyrite_watch.disk.parse import parse_entry, revision_of
 from pyrite_watch.disk.read import Folder, RawFile, Unreadable, read_file
 from pyrite_watch.disk.write import BUSY_WAIT_S, create_file, delete_file, replace_file
-from pyrite_watch.disk.write_errors import ChangedMeanwhileError, FileBusyError, PathTakenError
-from pyrite_watch.errors import EntryNotFoundError, KbReadOnlyError, KbUnavailableError, RequestError
+from pyrite_watch.disk.write_errors import (
+    ChangedMeanwhileError,
+    FileBusyError,
+    PathTakenError,
+)
+from pyrite_watch.errors import EntryNotFoundError, KbReadOnlyError, KbUnavailableError
 from pyrite_watch.index import files
 from pyrite_watch.index.gather import Gatherer, KbGather
 from pyrite_watch.index.owners import FileOnDisk, FileRecord, claim_of
@@ -35,9 +40,20 @@ from pyrite_watch.index.store import Applied, Batch
 from pyrite_watch.model.change import Origin
 from pyrite_watch.model.entry import EntryContent, EntryId, FileState, Revision
 from pyrite_watch.model.event import Offset, Position
-from pyrite_watch.model.kb import KbName
 from pyrite_watch.reconciler import PassReport, Reconciler
 from pyrite_watch.roots import WatchedKb
+from pyrite_watch.write_requests import (
+    EntryEdit,
+    IndexBusyError,
+    InvalidWriteError,
+    NewEntry,
+    NotIndexedYetError,
+    UnparsableError,
+    Written,
+    new_front_matter,
+    new_id,
+    new_path,
+)
 
 MAX_TRIES = 4
 """How often a write without `If-Match` begins again when an editor was quicker."""
@@ -47,97 +63,6 @@ MISSING_WAIT_S = 0.3
 longer while git holds its lock or others go missing, too. The writing thread does nothing else."""
 
 _STEP_S = 0.005
-
-
-class InvalidWriteError(RequestError):
-    """What was asked for cannot be an entry."""
-
-    code = "INVALID_WRITE"
-
-
-class UnparsableError(RequestError):
-    """The file on disk is no entry at the moment: nobody may write over what is in it."""
-
-    status = 409
-    code = "UNPARSABLE"
-
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"'{path}' cannot be changed as it is: {why}.", "Mend the file in an editor first.")
-        self.path, self.why = path, why
-
-
-class IndexBusyError(RequestError):
-    """The index could not be read or written before anything was done: nothing was written."""
-
-    status = 503
-    code = "INDEX_BUSY"
-
-    def __init__(self) -> None:
-        super().__init__("The index cannot be read or written now; nothing was changed.", "Try again.")
-
-
-class NotIndexedYetError(RequestError):
-    """The file was written, and the index could not take note; its event comes when it can."""
-
-    status = 503
-    code = "NOT_INDEXED_YET"
-
-    def __init__(self, path: str, revision: Revision | None) -> None:
-        done = "written" if revision else "deleted"
-        super().__init__(
-            f"'{path}' was {done}, but the index cannot be written now.",
-            "Do not repeat the change: its event follows when the index can be written again.",
-        )
-        self.path, self.revision = path, revision
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """The revision that was written."""
-        return {"revision": self.revision} if self.revision else {}
-
-
-@dataclass(frozen=True, slots=True)
-class NewEntry:
-    """What a new entry is to hold; `entry_id` None takes the title's slug."""
-
-    title: str
-    entry_type: str = "note"
-    body: str = ""
-    entry_id: str | None = None
-    tags: Sequence[str] = ()
-    importance: int | None = None
-    date: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class EntryEdit:
-    """What of an entry is to change: front matter fields by name, and the body.
-
-    With `coerce` (PATCH) the fields are the file's: a string gets the type that its field has.
-    Without it they are the entry's: a title, tags and an importance that it shows already, however
-    they are written, are left as they are.
-    """
-
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    body: str | None = None
-    coerce: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a write came to. `position` is its event's; where nothing changed, the present one."""
-
-    entry_id: EntryId
-    kb_name: KbName
-    path: str
-    revision: Revision | None
-    position: Position
-
-    @property
-    def offset(self) -> Offset:
-        """The offset of `position`."""
-        return self.position.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +93,19 @@ class Writer:
         """
         with _telling_busy():
             kb = self._writable(kb_name)
-            entry_id = _new_id(new)
-            path = _new_path(kb, entry_id, new.entry_type)
+            entry_id = new_id(new)
+            self._reconciler.look_at_kb_yaml(kb)
+            path = new_path(kb.kb, entry_id, new.entry_type)
             if self._owner(kb, entry_id) is not None:
                 raise PathTakenError(path, f"there is an entry '{entry_id}'")
             check_path(path)
             hidden = self._reconciler.read_rules(kb).path_rule(path)
             if hidden is not None:
+                if os.path.lexists(kb.kb.root / path):
+                    raise PathTakenError(path, f"it is there, though no entry: {hidden}")
                 raise InvalidWriteError(f"'{path}' would not be an entry: {hidden}.", "Choose another id.")
             try:
-                data = new_source(_front_matter(entry_id, new), new.body, path)
+                data = new_source(new_front_matter(entry_id, new), new.body, path)
             except EditError as error:
                 raise InvalidWriteError(str(error)) from error
             self._check_result(data, path, entry_id)
@@ -455,38 +383,3 @@ def _telling_busy() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise IndexBusyError from error
-
-
-def _new_path(kb: WatchedKb, entry_id: EntryId, entry_type: str) -> str:
-    """Where a new entry goes, as kb.yaml says it, unchecked; `./notes/` is the folder `notes`."""
-    folder = f"{kb.kb.subdirectories.get(entry_type, '').strip()}/"
-    while folder.startswith("./"):
-        folder = folder[2:].lstrip("/")
-    folder = "/" * folder.startswith("/") + folder.strip("/") if folder != "/" else ""
-    return f"{folder}/{entry_id}.md" if folder else f"{entry_id}.md"
-
-
-def _new_id(new: NewEntry) -> EntryId:
-    given = new.entry_id if new.entry_id is not None else slug_of(new.title)
-    if not given:
-        raise InvalidWriteError(
-            "The title has no letter or digit that an id could be made of.", "Give an 'id'."
-        )
-    usable = usable_id(given)
-    if not isinstance(usable, str) or usable != given:
-        reason = "it is empty or has blanks around it" if isinstance(usable, str | None) else usable.message
-        raise InvalidWriteError(f"'{given[:80]}' cannot be an id: {reason}.", "Give another 'id'.")
-    return usable
-
-
-def _front_matter(entry_id: EntryId, new: NewEntry) -> dict[str, Any]:
-    if new.metadata.get("id", entry_id) != entry_id:
-        raise InvalidWriteError("The metadata names another id.", "Give it as 'id'.")
-    fields: dict[str, Any] = {"id": entry_id, "type": new.entry_type, "title": new.title}
-    if new.date is not None:
-        fields["date"] = new.date
-    if new.importance is not None:
-        fields["importance"] = new.importance
-    if new.tags:
-        fields["tags"] = list(new.tags)
-    return {**fields, **{name: value for name, value in new.metadata.items() if name not in fields}}

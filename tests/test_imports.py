@@ -24,6 +24,7 @@ RANKS = {
     "roots": 8,
     "watching": 8,
     "reconciler": 9,
+    "write_requests": 9,
     "writer": 10,
     "pipeline": 11,
     "service": 12,

@@ -226,7 +226,7 @@ class TestKbYaml:
             ("a: 1\n---\nb: 2", 2, "not YAML"),
             ("a: 1\nb: \x01", 2, "control characters"),
             ("a: *b", 1, "undefined alias"),
-            ("a: 1\nb: " + "[" * 100_000, 2, "nested deeper"),
+            ("a: 1\nb: " + "[" * 100_000, 2, "nest"),
             ("a: 1\nb: " + "- " * 1000, 2, "not YAML"),
             ("#" * (MAX_YAML_BYTES + 1), None, "larger than 256 KiB"),
         ],
@@ -430,14 +430,18 @@ class TestToken:
         file = tmp_path / "token"
         file.write_text("  of-file\n")
         environ = {"PYRITE_TOKEN": "of-environ"}
-        assert resolve_token("of-option", file, environ) == "of-option"
-        assert resolve_token(None, file, environ) == "of-file"
-        assert resolve_token(None, None, environ) == "of-environ"
-        assert resolve_token(None, None, {}) is None
+        assert resolve_token("of-option", file, environ) == ("of-option", False)
+        assert resolve_token(None, file, environ) == ("of-file", False)
+        assert resolve_token(None, None, environ) == ("of-environ", False)
+        assert resolve_token(None, None, {}) == (None, False)
 
     def test_auto_makes_a_new_one_each_time(self) -> None:
         """At least 24 random bytes."""
-        first, second = resolve_token("auto", None, {}), resolve_token("auto", None, {})
+        (first, is_made), (second, _) = (
+            resolve_token("auto", None, {}),
+            resolve_token(None, None, {"PYRITE_TOKEN": "auto"}),
+        )
+        assert is_made
         assert first is not None
         assert len(first) >= 32
         assert first != second

@@ -48,9 +48,7 @@ def _next_free(host: str, port: int) -> int:
 
 
 def url_of(listener: socket.socket, settings: Settings) -> str:
-    """The address to open: `--public-url`, else where it listens."""
-    if settings.public_url:
-        return settings.public_url.rstrip("/")
+    """Where it listens: by this address programs on this machine find it, whatever a proxy shows."""
     host, port = settings.host, listener.getsockname()[1]
     if host in ("", "0.0.0.0"):
         host = "127.0.0.1"

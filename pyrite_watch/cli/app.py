@@ -17,6 +17,7 @@ import typer
 from pyrite_watch import __version__
 from pyrite_watch.cli.options import Gitignore, Json, MaxEntryBytes, Paths, Server, StateDir, Token
 from pyrite_watch.errors import PyriteWatchError, UsageError
+from pyrite_watch.model.entry import MAX_ENTRY_BYTES
 
 if TYPE_CHECKING:
     from pyrite_watch.model.event import Position
@@ -108,18 +109,18 @@ def watch(
     retention: Annotated[
         int, typer.Option(min=1, help="How many events the log keeps before it is compacted.")
     ] = 100_000,
-    max_entry_bytes: MaxEntryBytes = 16 * 2**20,
+    max_entry_bytes: MaxEntryBytes = MAX_ENTRY_BYTES,
 ) -> None:
     """Watch knowledge bases, keep their index true, and tell every open view what changed."""
-    from pyrite_watch.settings import AUTO_TOKEN, Settings, check_listen, resolve_token
+    from pyrite_watch.settings import Settings, check_listen, resolve_token
 
     with helpful_errors():
         if no_serve and open_page:
             raise UsageError("--open needs the page that --no-serve leaves out.", "Leave one of them out.")
         position = _position(since, as_json)
         kbs, state = _named(paths, state_dir)
-        chosen = resolve_token(token, token_file, os.environ)
-        reading = resolve_token(read_token, None, {}) if read_token is not None else None
+        chosen, is_made = resolve_token(token, token_file, os.environ)
+        reading, is_reading_made = resolve_token(read_token, None, {})
         if not no_serve:
             check_listen(host, chosen)
         settings = Settings(
@@ -138,9 +139,10 @@ def watch(
             allow_hosts=tuple(allow_host or ()),
             public_url=public_url,
         )
-        for name, given, made in (("Token", token, chosen), ("Read token", read_token, reading)):
-            if given == AUTO_TOKEN and made:
-                print(f"{name}: {made}", file=sys.stderr)
+        if is_made:
+            print(f"Token: {chosen}", file=sys.stderr)
+        if is_reading_made:
+            print(f"Read token: {reading}", file=sys.stderr)
 
         from pyrite_watch.cli.serve import Watch, set_up_logging
 
@@ -153,7 +155,7 @@ def sync(
     paths: Paths = None,
     state_dir: StateDir = None,
     gitignore: Gitignore = False,
-    max_entry_bytes: MaxEntryBytes = 16 * 2**20,
+    max_entry_bytes: MaxEntryBytes = MAX_ENTRY_BYTES,
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 if there are problems.")] = False,
     token: Token = None,
 ) -> None:
@@ -214,7 +216,12 @@ def explain(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or what was one.")],
     state_dir: StateDir = None,
     gitignore: Gitignore = False,
-    max_entry_bytes: MaxEntryBytes = 16 * 2**20,
+    max_entry_bytes: Annotated[
+        int | None,
+        typer.Option(
+            "--max-entry-bytes", min=1, help="Larger files are problems.", show_default="as it is watched"
+        ),
+    ] = None,
     as_json: Json = False,
     token: Token = None,
 ) -> None:
@@ -240,18 +247,18 @@ def doctor(
     ] = None,
     state_dir: StateDir = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Show old state: of folders that are no more. --yes removes it.")
+        bool, typer.Option("--prune", help="Remove old state: of folders that are no more.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --prune: remove it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --prune: only show it.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check what a watch depends on, and say what to type. Exit code 1 if something is bad."""
     from pyrite_watch.cli.doctor import show_health
 
     with helpful_errors():
-        if yes and not prune:
-            raise UsageError("--yes is an answer to --prune.", "Type 'pyrite doctor --prune --yes'.")
-        is_bad = show_health(paths or [], state_dir, prune=prune, is_sure=yes, as_json=as_json)
+        if dry_run and not prune:
+            raise UsageError("--dry-run belongs to --prune.", "Type 'pyrite doctor --prune --dry-run'.")
+        is_bad = show_health(paths or [], state_dir, prune=prune, dry_run=dry_run, as_json=as_json)
     if is_bad:
         raise typer.Exit(1)
 

@@ -33,10 +33,10 @@ def show_health(
     state_dir: Path | None,
     *,
     prune: bool,
-    is_sure: bool,
+    dry_run: bool,
     as_json: bool,
 ) -> bool:
-    """Print all findings; return whether something is bad. With `prune` also old state, removed if sure.
+    """Print all findings; return whether something is bad. With `prune` remove old state.
 
     Raises:
         UsageError, StartError: A path that was named is no KB.
@@ -55,12 +55,13 @@ def show_health(
         findings += checks.check_state(state)
     old = find_old(os.environ, _wanted_roots())
     if prune:
-        old = [remove_old(state) for state in old] if is_sure else old
-        findings += [_finding_of(state, is_sure) for state in old]
+        old = old if dry_run else [remove_old(state) for state in old]
+        findings += [_finding_of(state) for state in old]
     elif old:
         size = sum(state.size_bytes for state in old) / 2**20
         states = f"{plural(len(old), 'state')} of folders that are no more ({size:,.1f} MiB)"
-        findings.append(Finding("ok", "old state", states, "pyrite doctor --prune"))
+        hint = "pyrite doctor --prune --dry-run shows them; without --dry-run it removes them"
+        findings.append(Finding("ok", "old state", states, hint))
     with quiet_pipe():
         if as_json:
             print(_as_json(findings, old if prune else []))
@@ -127,7 +128,7 @@ def _wanted_roots() -> list[Path]:
     return [Path(config.parent, expand_home(kb.path, os.environ)) for kb in named]
 
 
-def _finding_of(state: OldState, is_sure: bool) -> Finding:
+def _finding_of(state: OldState) -> Finding:
     roots = ", ".join(map(str, state.roots))
     used = datetime.fromtimestamp(state.used_at).strftime("%Y-%m-%d")
     what = f"{state.path} of {roots} (last used {used}, {state.size_bytes / 2**20:,.1f} MiB)"
@@ -178,7 +179,7 @@ def _print(console: Console, findings: Sequence[Finding], prune: bool, old: Sequ
     if prune and not old:
         console.print(Text("No old state: nothing to remove.", "dim"))
     elif prune and not any(state.removed or state.left for state in old):
-        console.print(Text("Nothing was removed. To remove it: pyrite doctor --prune --yes", "bold"))
+        console.print(Text("Nothing was removed. To remove it: pyrite doctor --prune", "bold"))
         console.print(Text("Keep what is of a drive that is only not mounted now.", "dim"))
     bad = sum(finding.level == "bad" for finding in findings)
     warned = sum(finding.level == "warn" for finding in findings)

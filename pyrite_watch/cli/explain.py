@@ -22,13 +22,14 @@ from pyrite_watch.cli.lines import describe_problem, make_console, shown
 from pyrite_watch.cli.pipes import quiet_pipe
 from pyrite_watch.cli.place import Place, find_place
 from pyrite_watch.cli.saved import Saved, open_saved
+from pyrite_watch.cli.states import read_note
 from pyrite_watch.disk.ignore import read_ignore_rules
 from pyrite_watch.disk.parse import parse_entry, revision_of, slug_of
 from pyrite_watch.disk.read import Folder, Unreadable, read_file
 from pyrite_watch.errors import PyriteWatchError
 from pyrite_watch.index import files, log, queries
 from pyrite_watch.index.owners import path_id
-from pyrite_watch.model.entry import EntryContent, EntryId, Problem
+from pyrite_watch.model.entry import MAX_ENTRY_BYTES, EntryContent, EntryId, Problem
 from pyrite_watch.model.event import Event, Offset
 
 Json = dict[str, Any]
@@ -58,7 +59,7 @@ def explain_file(
     typed: str,
     state_dir: Path | None,
     gitignore: bool,
-    max_entry_bytes: int,
+    max_entry_bytes: int | None,
     token: str | None,
     *,
     as_json: bool,
@@ -70,7 +71,12 @@ def explain_file(
     """
     file = _real_place(typed)
     place = find_place(file, state_dir, token, os.environ)
-    said = _explain(file, place, gitignore, max_entry_bytes)
+    note = read_note(place.state_dir) if place is not None and place.state_dir is not None else None
+    if note is not None:
+        # As it is watched, whatever is not said here.
+        gitignore = gitignore or note.gitignore
+        max_entry_bytes = max_entry_bytes or note.max_entry_bytes
+    said = _explain(file, place, gitignore, max_entry_bytes or MAX_ENTRY_BYTES)
     if place is None and (given := os.path.abspath(typed)) != str(file):
         said["why"] += f" ({given} leads there, by a link)"
     is_there = os.path.lexists(file)

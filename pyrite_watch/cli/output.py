@@ -41,8 +41,14 @@ class Output(Protocol):
         position: Position,
         mode: WatchMode,
         took_s: float,
+        public_url: str | None = None,
     ) -> None:
-        """The watch is up and the index is the disk."""
+        """The watch is up and the index is the disk.
+
+        Args:
+            url: Where it listens; None where it serves nothing.
+            public_url: By which a proxy shows it.
+        """
 
     def told(self, report: PassReport) -> None:
         """A pass was committed."""
@@ -84,6 +90,7 @@ class JsonOutput:
         position: Position,
         mode: WatchMode,
         took_s: float,
+        public_url: str | None = None,
     ) -> None:
         """Print the ready line, then what happened since the position asked for, or since the start.
 
@@ -95,6 +102,7 @@ class JsonOutput:
                 {
                     "type": "ready",
                     "url": url,
+                    **({"public_url": public_url} if public_url else {}),
                     "kbs": [{key: kb[key] for key in ("name", "path", "entries")} for kb in kbs],
                     "epoch": position.epoch,
                     "offset": position.offset,
@@ -170,12 +178,13 @@ class PeopleOutput:
         position: Position,
         mode: WatchMode,
         took_s: float,
+        public_url: str | None = None,
     ) -> None:
         """Print the banner, then what happened since the start."""
         with self._lock:
             self._lines.name_width = max((len(shown(str(kb["name"]))) for kb in kbs), default=6)
             self._away = {str(kb["name"]) for kb in kbs if not kb["available"]}
-            self._banner(url, kbs, mode, took_s)
+            self._banner(public_url or url, kbs, mode, took_s)
             waiting, self._waiting = self._waiting or [], None
             for report in waiting:
                 self._print(report)

@@ -65,6 +65,11 @@ class Watch:
         self._open_page = open_page
         self._began_s = time.perf_counter()
 
+    @property
+    def _public_url(self) -> str | None:
+        given = self._settings.public_url
+        return given.rstrip("/") if given else None
+
     def run(self) -> None:
         """Watch until SIGINT or SIGTERM. A second SIGINT ends the process with 130.
 
@@ -82,7 +87,7 @@ class Watch:
         pipeline = Pipeline(self._settings)
         pipeline.open()
         try:
-            note_state(self._settings.state_dir, self._settings.kbs)
+            note_state(self._settings)
             tabs: Callable[[], int] | None = None
             app = None
             if listener is not None:
@@ -103,6 +108,8 @@ class Watch:
                 self._watch_only(pipeline, output)
         finally:
             pipeline.stop()
+        if isinstance(pipeline.failure, PyriteWatchError):
+            raise pipeline.failure
         if pipeline.failure is not None:
             raise FailedError(f"The watch went down: {pipeline.failure}") from pipeline.failure
         output.stopped(pipeline.last_position)
@@ -161,13 +168,14 @@ class Watch:
         await ready.wait()
         await asyncio.to_thread(self._say_ready, pipeline, output, url)
         if self._open_page and url is not None:
-            await asyncio.to_thread(webbrowser.open, f"{url}/")
+            await asyncio.to_thread(webbrowser.open, f"{self._public_url or url}/")
 
     def _say_ready(self, pipeline: Pipeline, output: Output, url: str | None) -> None:
         with pipeline.reader.snapshot() as snapshot:
             kbs = KBService(pipeline).list_kbs(snapshot)
             position = snapshot.position
-        output.ready(url, kbs, position, pipeline.mode, time.perf_counter() - self._began_s)
+        took_s = time.perf_counter() - self._began_s
+        output.ready(url, kbs, position, pipeline.mode, took_s, url and self._public_url)
 
     async def _show_progress(self, ready: asyncio.Event, pipeline: Pipeline) -> None:
         console = Console(stderr=True)

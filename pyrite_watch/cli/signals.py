@@ -8,6 +8,16 @@ import signal
 from collections.abc import Callable, Iterator
 
 
+def end_early() -> None:
+    """Let SIGINT and SIGTERM end this process with 0 until `signals` takes over: nothing is told yet."""
+    signal.signal(signal.SIGINT, _exit)
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(number: int, _: object) -> None:
+    raise SystemExit(0)
+
+
 @contextlib.contextmanager
 def signals(stop: Callable[[], None]) -> Iterator[None]:
     """Turn the first SIGINT or SIGTERM into a clean stop, a second SIGINT into exit 130."""
@@ -26,4 +36,7 @@ def signals(stop: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # What follows is the end already: a signal from now on is one too many.
+            is_early = handler is _exit
+            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, usual if is_early else handler)

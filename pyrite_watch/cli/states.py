@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ from typing import Any
 
 from pyrite_watch.cli.saved import open_saved
 from pyrite_watch.index import schema
-from pyrite_watch.model.kb import KnowledgeBase
 from pyrite_watch.ownership import find_state_owner
+from pyrite_watch.settings import Settings
 from pyrite_watch.system import FileLock, user_state_folder
 
 NOTE = "roots.json"
@@ -32,24 +32,30 @@ _OUR_FILES = (*_INDEX_FILES, NOTE, f"{NOTE}.new", "owner.json", "owner.json.new"
 
 @dataclass(frozen=True, slots=True)
 class StateNote:
-    """What is noted of a state: its KBs' roots by name, and which file the index was when it was made."""
+    """What is noted of a state: its KBs' roots by name, which file the index was when it was made, and by
+    which options it was last watched (`max_entry_bytes` 0: it is not known)."""
 
     roots: Mapping[str, Path]
     device: int
     inode: int
     path: str
+    gitignore: bool = False
+    max_entry_bytes: int = 0
 
 
-def note_state(state_dir: Path, kbs: Sequence[KnowledgeBase]) -> None:
+def note_state(settings: Settings) -> None:
     """Note of which roots a state is. Its owner calls this; that it cannot be written is no trouble."""
+    state_dir = settings.state_dir
     with suppress(OSError):
         status = (state_dir / schema.DATABASE).stat()
         # Which file it was is noted once: after a copy, it is another. But not for an index made anew.
         known = read_note(state_dir) if _has_epoch(state_dir) else None
         made = known or StateNote({}, status.st_dev, status.st_ino, str(state_dir))
         about = {
-            "kbs": [{"name": kb.name, "root": str(kb.root)} for kb in kbs],
+            "kbs": [{"name": kb.name, "root": str(kb.root)} for kb in settings.kbs],
             "index": {"device": made.device, "inode": made.inode, "path": made.path},
+            "gitignore": settings.gitignore,
+            "max_entry_bytes": settings.max_entry_bytes,
         }
         draft = state_dir / f"{NOTE}.new"
         draft.write_text(json.dumps(about), encoding="utf-8")
@@ -71,7 +77,14 @@ def read_note(state_dir: Path) -> StateNote | None:
         about: Any = json.loads((state_dir / NOTE).read_bytes())
         roots = {str(kb["name"]): Path(kb["root"]) for kb in about["kbs"]}
         index = about["index"]
-        return StateNote(roots, int(index["device"]), int(index["inode"]), str(index["path"]))
+        return StateNote(
+            roots,
+            int(index["device"]),
+            int(index["inode"]),
+            str(index["path"]),
+            bool(about.get("gitignore")),
+            int(about.get("max_entry_bytes", 0)),
+        )
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 

@@ -61,7 +61,7 @@ def _compare(settings: Settings, names: set[str]) -> int:
     )
     pipeline.open()
     try:
-        note_state(settings.state_dir, kbs)
+        note_state(pipeline.settings)
         counts = pipeline.sync_once()
         with pipeline.reader.snapshot() as snapshot:
             facts = queries.load_kb_facts(snapshot.connection)

@@ -146,6 +146,11 @@ def strip_fences(body: str) -> str:
     return "".join(kept)[1:]
 
 
+def has_fence(text: str) -> bool:
+    """Whether a line of it opens or closes a code block."""
+    return _FENCE_LINE.search("\n" + text) is not None
+
+
 def _strip_code_spans(block: str) -> str:
     """Replace each code span with a line break, which no link crosses."""
     runs = [(match.start(), match.end()) for match in _BACKTICKS.finditer(block)]

@@ -23,7 +23,7 @@ from pyrite_watch.disk.front_matter import (
     split_source,
 )
 from pyrite_watch.disk.json_values import scalar_text
-from pyrite_watch.disk.links import first_heading, parse_links, strip_fences
+from pyrite_watch.disk.links import first_heading, has_fence, parse_links, strip_fences
 from pyrite_watch.disk.safe_yaml import index_of_key
 from pyrite_watch.model.entry import EntryContent, EntryId, ParsedFile, Problem, Revision
 
@@ -155,14 +155,21 @@ def _line_of_key(text: str, split: Split | None, key: str) -> int | None:
 
 
 def _body_conflict(body: str) -> int | None:
-    """Return the number of lines above an open Git conflict's first marker in the body."""
+    """Return the number of lines above an open Git conflict's first marker in the body.
+
+    One that lies in a code block as a whole is an example. A block that begins or ends between the markers
+    may be what the two sides do not agree on.
+    """
     if "<<<<<<< " not in body or ">>>>>>> " not in body:
         return None
-    lines = "\n" + strip_fences(body)
-    if "\n<<<<<<< " not in lines or "\n>>>>>>> " not in lines:
+    text, lines = "\n" + body, "\n" + strip_fences(body)
+    at = text.find("\n<<<<<<< ")
+    if at < 0 or text.find("\n>>>>>>> ", at) < 0:
+        return None
+    is_inside = "\n<<<<<<< " not in lines and "\n>>>>>>> " not in lines
+    if is_inside and not has_fence(text[at : text.find("\n>>>>>>> ", at)]):
         return None
     # In the body itself, since the cut fences took lines with them; nearly always the same marker.
-    at = ("\n" + body).find("\n<<<<<<< ")
     return body.count("\n", 0, at)
 
 

@@ -124,8 +124,12 @@ def load_events(
     limit: int,
     kbs: Sequence[str] = (),
 ) -> list[Event]:
-    """Load up to `limit` events with `after < offset <= until`, of `kbs` where any are given."""
-    only = f" AND kb_name IN ({', '.join('?' * len(kbs))})" if kbs else ""
+    """Load up to `limit` events with `after < offset <= until`, of `kbs` where any are given.
+
+    Those of a KB that is not named any more are hidden, as all of it is.
+    """
+    only = " AND kb_name NOT IN (SELECT name FROM kb WHERE NOT active)"
+    only += f" AND kb_name IN ({', '.join('?' * len(kbs))})" if kbs else ""
     rows = connection.execute(
         "SELECT offset, type, kb_name, entry_id, message FROM event"
         f" WHERE offset > ? AND offset <= ?{only} ORDER BY offset LIMIT ?",

@@ -63,6 +63,12 @@ def settle_missing(
             else:
                 unexplained.append(replace(hint, missing_revisions=_contents_of(record)))
         for dirty in settler.wait_missing(unexplained, now_s):
+            if kb.rules.is_unfinished and (whole := settler.waiting(kb.kb_name, "")) is not None:
+                # The rules file is away, too, or half written: what it hides may have the same id, and is
+                # looked at when that is decided. (Bug: `git stash` took away both, and the id was told as
+                # deleted, then as created in a file that had been hidden.)
+                settler.put_back(dirty, whole.due_s)
+                continue
             kb.disk[dirty.path] = None
             gone.add(kb.kb_name, kb.indexed[dirty.path])
         for path in kb.missing.keys() - kb.disk.keys():

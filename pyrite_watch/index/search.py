@@ -55,7 +55,9 @@ def load_hits(connection: sqlite3.Connection, text: str, kb_name: str | None, li
     `snippet` is HTML: escaped, with `<mark>` around hits. It is the body around its hits; where only the
     title has any, the title; else the body's beginning. The other fields are plain text.
     """
-    is_beginning = sum(map(str.isalnum, text.split()[-1])) >= MIN_PREFIX if text.split() else False
+    # Not where it ends with punctuation: "quok*" is text, and is not the beginning of "quokka".
+    last = text.split()[-1] if text.split() else ""
+    is_beginning = last[-1:].isalnum() and sum(map(str.isalnum, last)) >= MIN_PREFIX
     for is_prefix in (False, True) if is_beginning else (False,):
         match = match_expression(text, is_prefix)
         if not match:

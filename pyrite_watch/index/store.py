@@ -108,7 +108,7 @@ class Store:
         retention: How many of the newest events are kept whole.
 
     Raises:
-        StateError: It is of a newer version, or damaged; it was left untouched.
+        StateError: It is of a newer version, or damaged; it was left as it is.
         StateFolderError: It may be sound, but cannot be opened or written now.
     """
 
@@ -119,6 +119,8 @@ class Store:
         self.kb_order = tuple(kb_order)
         self.connection = schema.open_state(state_dir)
         try:
+            # Read before anything is written: what cannot be read stays as it is.
+            log.load_epoch(self.connection), log.load_offset(self.connection)
             self.tail_lost = log.begin_run(self.connection, boot)
             epoch = log.load_epoch(self.connection)
             offset = log.load_offset(self.connection) if epoch is not None else Offset(0)
@@ -132,6 +134,10 @@ class Store:
         # Until the first pass is complete there is no past to resume from: a passing epoch.
         self.has_epoch = epoch is not None
         self.position = Position(epoch or log.make_epoch(), offset)
+
+    def abandon(self) -> None:
+        """Close what is damaged, and write no more to it: its next start is one after a kill."""
+        self.connection.close()
 
     def close(self) -> None:
         """Leave the state cleanly: everything is durable. Idempotent.

@@ -25,6 +25,10 @@ class FileState:
     device: int
 
 
+MAX_ENTRY_BYTES = 16 << 20
+"""What a file may have at most to be read as an entry, unless somebody says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why a file is not, or not fully, an entry. `line` counts from 1 in the file.

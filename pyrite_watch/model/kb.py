@@ -17,7 +17,8 @@ class KnowledgeBase:
     `root` is absolute but not resolved: a root that is a symlink may be retargeted, and the next
     pass shall see that. `subdirectories` maps an entry type to its folder (kb.yaml, unchecked:
     whoever writes there must still refuse what leads outside). `problem` is the sentence about a
-    kb.yaml that cannot be read; such a KB is watched all the same.
+    kb.yaml that cannot be read; such a KB is watched all the same. What the config says of a KB
+    (`config_…`, None for nothing) goes before what its kb.yaml says.
     """
 
     name: KbName
@@ -26,6 +27,8 @@ class KnowledgeBase:
     kb_type: str = "generic"
     read_only: bool = False
     source: Literal["path", "config"] = "path"
+    config_description: str | None = None
+    config_type: str | None = None
     subdirectories: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
     problem_line: int | None = None

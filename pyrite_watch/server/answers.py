@@ -110,12 +110,17 @@ class Refusal:
     hint: str = ""
     facts: Json = field(default_factory=dict)
     is_guards: bool = False
-    """Of the door before the routes, which knows no position."""
+    """Of the door before the routes."""
+    has_position: bool = True
+    """Strangers are told none."""
 
     @classmethod
-    def of(cls, error: RequestError, when: str, is_guards: bool = False) -> Refusal:
+    def of(
+        cls, error: RequestError, when: str, is_guards: bool = False, has_position: bool | None = None
+    ) -> Refusal:
         """Tell of an error by one that is raised."""
-        return cls(error.status, error.code, when, str(error), error.hint, dict(error.facts), is_guards)
+        told = not is_guards if has_position is None else has_position
+        return cls(error.status, error.code, when, str(error), error.hint, dict(error.facts), is_guards, told)
 
     @property
     def example(self) -> Json:
@@ -134,7 +139,7 @@ def refusals(*kinds: Refusal) -> Responses:
 
 def _declared(status: int, kinds: list[Refusal]) -> Json:
     headers: Json = {}
-    if not all(kind.is_guards for kind in kinds):
+    if any(kind.has_position for kind in kinds):
         headers |= _ERROR_POSITION
     if any("revision" in kind.facts for kind in kinds):
         headers |= _ERROR_ETAG

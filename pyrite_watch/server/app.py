@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import BaseRoute, Mount
 
 from pyrite_watch import __version__
 from pyrite_watch.errors import RequestError, RootOwnedError, StartError
@@ -41,6 +43,8 @@ from pyrite_watch.settings import Settings, check_state_dir, default_state_dir, 
 log = logging.getLogger(__name__)
 
 Kbs = Sequence[str | os.PathLike[str]] | str | os.PathLike[str]
+
+_CATCH_ALL = re.compile(r"/\{\w+:path\}")
 
 
 def create_app(kbs: Kbs = (), **options: Any) -> FastAPI:
@@ -85,6 +89,7 @@ def app_of(pipeline: Pipeline) -> FastAPI:
             allow_hosts=settings.allow_hosts,
             public_url=settings.public_url,
         ),
+        position=lambda: live.manager.hub.position,
     )
     return app
 
@@ -116,8 +121,10 @@ def attach(app: FastAPI, kbs: Kbs = (), **options: Any) -> None:
 def _add(app: FastAPI, pipeline: Pipeline, live: Live | None = None) -> Live:
     live = live or Live(pipeline, KBService(pipeline))
     app.state.pyrite_watch = live
+    ours = len(app.router.routes)
     for module in (websocket, kbs, entries, search, writes, events, stream, admin, metrics):
         app.include_router(module.router)
+    _put_before_catch_all(app.router.routes, ours)
     app.add_exception_handler(RequestError, _answer_error)
     app.add_exception_handler(sqlite3.OperationalError, _answer_busy)
     outer = app.router.lifespan_context
@@ -129,6 +136,15 @@ def _add(app: FastAPI, pipeline: Pipeline, live: Live | None = None) -> Live:
 
     app.router.lifespan_context = lifespan
     return live
+
+
+def _put_before_catch_all(routes: list[BaseRoute], ours: int) -> None:
+    """Move the routes from `ours` on before one that takes every path, such as files mounted at `/`."""
+    for place, route in enumerate(routes[:ours]):
+        path = getattr(route, "path", "/")
+        if (isinstance(route, Mount) and not path) or _CATCH_ALL.fullmatch(path):
+            routes[place:] = [*routes[ours:], *routes[place:ours]]
+            return
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ business. What they learn from here is `scope["pyrite.access"]`: "write" or "rea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -153,12 +154,18 @@ class Guard:
     Pure ASGI, and outermost: nothing that answers may stand before it. The lifespan passes through.
     It keeps no state between requests, and may serve several loops.
 
+    Args:
+        position: What `Pyrite-Position` is in a refusal that goes to who may read; strangers are not told.
+
     Raises:
         UsageError: A setting cannot be meant as given.
     """
 
-    def __init__(self, app: ASGIApp, settings: GuardSettings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: GuardSettings, position: Callable[[], object] | None = None
+    ) -> None:
         self._app = app
+        self._position = position
         self._keeper = TokenKeeper(settings.token, settings.read_token)
         self._public = parse_public_url(settings.public_url) if settings.public_url else None
         self._sub_path = self._public.path if self._public else ""
@@ -292,7 +299,10 @@ class Guard:
         try:
             opened = self._admit(scope)
         except RequestError as refusal:
-            await _answer(refusal)(scope, receive, send)
+            answer = _answer(refusal)
+            if isinstance(refusal, ReadOnlyTokenError) and self._position is not None:
+                answer.headers["Pyrite-Position"] = str(self._position())
+            await answer(scope, receive, send)
             return
         await (opened or self._app)(scope, receive, send)
 

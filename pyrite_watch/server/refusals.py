@@ -35,7 +35,7 @@ from pyrite_watch.server.guard import (
     UnauthorizedError,
 )
 from pyrite_watch.service import StoppedError
-from pyrite_watch.writer import IndexBusyError, InvalidWriteError, NotIndexedYetError, UnparsableError
+from pyrite_watch.write_requests import IndexBusyError, InvalidWriteError, NotIndexedYetError, UnparsableError
 
 _PATH = "soil/mulch.md"
 _REVISION = Revision("91ab4c8d02e7f6a35b1c9d8e7f60a1b2")
@@ -61,7 +61,9 @@ ORIGIN_NOT_ALLOWED = Refusal.of(
 PROXY_WITHOUT_TOKEN = Refusal.of(
     ProxyWithoutTokenError(), "The request came through a proxy, and the server has no token.", is_guards=True
 )
-READ_ONLY_TOKEN = Refusal.of(ReadOnlyTokenError(), "The token is the one that may only read.", is_guards=True)
+READ_ONLY_TOKEN = Refusal.of(
+    ReadOnlyTokenError(), "The token is the one that may only read.", is_guards=True, has_position=True
+)
 
 # -- of every route --------------------------------------------------------------------------
 

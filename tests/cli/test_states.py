@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from pyrite_watch.cli.states import (
 from pyrite_watch.index.store import Store
 from pyrite_watch.model.kb import KbName, KnowledgeBase
 from pyrite_watch.ownership import Ownership
+from pyrite_watch.settings import Settings
 
 
 @pytest.fixture
@@ -29,12 +31,17 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"XDG_STATE_HOME": str(tmp_path / "xdg"), "HOME": str(tmp_path)}
 
 
+def settings_of(folder: Path, *roots: Path) -> Settings:
+    """What a watch of these roots was asked for."""
+    return Settings(tuple(KnowledgeBase(KbName(root.name), root) for root in roots), folder)
+
+
 def make_state(folder: Path, *roots: Path) -> Path:
     """Make a state as a watch of these roots leaves it."""
     store = Store(folder, [root.name for root in roots], None)
     store.complete_first_pass([root.name for root in roots])
     store.close()
-    note_state(folder, [KnowledgeBase(KbName(root.name), root) for root in roots])
+    note_state(settings_of(folder, *roots))
     (folder / "owner.lock").touch()
     return folder
 
@@ -54,10 +61,11 @@ def test_the_roots_are_noted_by_name(states: Path, root: Path) -> None:
     """Also one whose name is not UTF-8."""
     strange = Path(os.fsdecode(os.fsencode(root.parent) + b"/\xff"))
     folder = make_state(states / "a", root)
-    note_state(folder, [KnowledgeBase(KbName("notes"), root), KnowledgeBase(KbName("strange"), strange)])
+    note_state(replace(settings_of(folder, root, strange), gitignore=True, max_entry_bytes=7))
     note = read_note(folder)
     assert note is not None
     assert list(note.roots.values()) == [root, strange]
+    assert (note.gitignore, note.max_entry_bytes) == (True, 7)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"kbs": 7}', '{"kbs": [{"name": 1}]}', '{"kbs":[]}'])
@@ -96,15 +104,14 @@ def test_a_copy_stays_one_when_it_is_used_and_a_new_index_is_none(states: Path, 
     """Its use does not make its epoch another; an index that is made anew does."""
     made = make_state(states / "a", root)
     copied = Path(shutil.copytree(made, states / "copied"))
-    kbs = [KnowledgeBase(KbName("notes"), root)]
-    note_state(copied, kbs)
+    note_state(settings_of(copied, root))
     note = read_note(copied)
     assert note is not None
     assert is_copy(copied, note)
     assert note.path == str(made)
     (copied / "index.sqlite").unlink()
     Store(copied, ["notes"], None).close()
-    note_state(copied, kbs)
+    note_state(settings_of(copied, root))
     note = read_note(copied)
     assert note is not None
     assert not is_copy(copied, note)

@@ -378,9 +378,24 @@ def test_conflict_in_the_body_is_an_entry_and_a_problem() -> None:
 @pytest.mark.parametrize(
     "body",
     [
+        "<<<<<<< HEAD\n```py\na\n=======\nb\n>>>>>>> other\n",
+        "```py\n<<<<<<< HEAD\na\n```\n=======\nb\n```\n>>>>>>> other\n",
+    ],
+)
+def test_a_conflict_about_a_code_block_is_one(body: str) -> None:
+    """Bug: a block that only one side opens, and that ran to the end, hid the last marker."""
+    parsed = parse_entry(front("id: x", body).encode(), "a.md")
+    assert parsed.content is not None
+    assert [problem.kind for problem in parsed.problems] == ["conflict"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
         "Title\n=======\ntext",
         "<<<<<<< only one",
         "```\n<<<<<<< a\n=======\n>>>>>>> b\n```",
+        ">>>>>>> b\n<<<<<<< a\n",
         " <<<<<<< a\n >>>>>>> b",
     ],
 )

@@ -207,27 +207,27 @@ def test_a_virtual_file_system_is_a_warning(home: Path, small_kb: Path) -> None:
     assert "fuse" in finding["message"]
 
 
-def test_prune_shows_what_it_would_remove_and_asks(home: Path) -> None:
-    """Without --yes nothing is touched; the state of a folder that is there is not even named."""
+def test_a_dry_run_shows_what_prune_would_remove(home: Path) -> None:
+    """Nothing is touched; the state of a folder that is there is not even named."""
     kept, gone = make_small_kb(home / "kept"), make_small_kb(home / "gone")
     here, old = make_state(home, kept), make_state(home, gone)
     shutil.rmtree(gone)
-    done = run_pyrite("doctor", "--prune", home=home)
+    done = run_pyrite("doctor", "--prune", "--dry-run", home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"would remove {old} of {gone} " in done.stdout
-    assert "pyrite doctor --prune --yes" in done.stdout
+    assert "To remove it: pyrite doctor --prune\n" in done.stdout
     assert str(here) not in done.stdout
     assert states_of(home) == sorted([here, old])
 
 
-def test_prune_with_yes_removes_it_and_nothing_else(start: Starter, home: Path) -> None:
+def test_prune_removes_it_and_nothing_else(start: Starter, home: Path) -> None:
     """Not the state of a process that runs, though its folder is away for now."""
     kept, gone, away = (make_small_kb(home / name) for name in ("kept", "gone", "away"))
     here, old = make_state(home, kept), make_state(home, gone)
     start(away, own_state=False).wait_ready()
     shutil.rmtree(gone)
     away.rename(home / "elsewhere")
-    done = run_pyrite("doctor", "--prune", "--yes", "--json", home=home)
+    done = run_pyrite("doctor", "--prune", "--json", home=home)
     (removed,) = json.loads(done.stdout)["old_states"]
     assert (removed["path"], removed["roots"], removed["removed"]) == (str(old), [str(gone)], True)
     left = states_of(home)
@@ -244,13 +244,13 @@ def test_prune_keeps_what_the_config_names(home: Path) -> None:
     config = home / ".pyrite" / "config.yaml"
     for text in (f"knowledge_bases: [{{name: x, path: {gone}}}]\n", "knowledge_bases: 7\n"):
         config.write_text(text)
-        done = run_pyrite("doctor", "--prune", "--yes", home=home)
+        done = run_pyrite("doctor", "--prune", home=home)
         assert "nothing to remove" in done.stdout, done.stdout
         assert states_of(home) == [state]
 
 
-def test_yes_alone_is_2(home: Path) -> None:
-    """It is an answer to a question that was not asked."""
-    done = run_pyrite("doctor", "--yes", home=home)
+def test_a_dry_run_alone_is_2(home: Path) -> None:
+    """There is nothing to be run."""
+    done = run_pyrite("doctor", "--dry-run", home=home)
     assert done.returncode == 2
     assert "--prune" in done.stderr

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from harness.isolation import REPOSITORY, isolated_environment
 from harness.process import WatchProcess, run_pyrite
 from harness.socket import Tab
 from harness.wait import eventually
@@ -265,3 +268,66 @@ def test_damaged_state_is_4_and_untouched(start: Starter, home: Path, small_kb: 
     before = {file: file.read_bytes() for file in files}
     watch_refused(home, small_kb, code=4)
     assert {file: file.read_bytes() for file in files} == before
+
+
+def _catches(pid: int, number: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(re.findall(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[0], 16)
+    return bool(caught >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_it_is_up_is_a_clean_stop(home: Path, small_kb: Path, number: int) -> None:
+    """Bug: until the server ran, it was the end by the signal, or a traceback out of an import."""
+    for delay_s in (0.0, 0.1, 0.3, 0.6):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pyrite_watch", "watch", str(small_kb), "--port", "0"],
+            env=isolated_environment(home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda pid=process.pid: _catches(pid, signal.SIGTERM))  # before that, Python itself starts
+        time.sleep(delay_s)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+        assert (process.returncode, told) == (0, ""), f"after {delay_s} s"
+
+
+@pytest.mark.parametrize("table", ["kb", "file", "problem", "entry", "event"])
+def test_a_damaged_page_is_4_whenever_it_is_met(
+    start: Starter, home: Path, small_kb: Path, table: str
+) -> None:
+    """At once, in the first comparison, or with the first change: said in a sentence."""
+    (database,) = stopped_state(start, small_kb)
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    content = bytearray(database.read_bytes())
+    content[(page - 1) * size : page * size] = b"\xff" * size
+    database.write_bytes(content)
+    watch = start(small_kb)
+    with contextlib.suppress(AssertionError):
+        watch.wait_ready()
+        write_entry(small_kb / "entry-1.md", "entry-1", "Changed.")
+    assert watch.wait_exit(20) == 4
+    assert "Traceback" not in watch.output
+    assert "damaged" in watch.output
+    assert "Move that folder away" in watch.output
+
+
+def test_an_absolute_path_needs_no_current_folder(home: Path, small_kb: Path) -> None:
+    """Bug: a shell in a folder that was removed got a traceback."""
+    script = (
+        f"mkdir {home}/gone && cd {home}/gone && rmdir {home}/gone && exec {sys.executable} -m pyrite_watch"
+    )
+    for path, code in ((small_kb, 0), ("notes", 2)):
+        done = subprocess.run(
+            ["sh", "-c", f"{script} sync {path}"],
+            env=isolated_environment(home) | {"PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr

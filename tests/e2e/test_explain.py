@@ -203,3 +203,14 @@ def test_a_damaged_state_is_said_and_the_rest_told(start: Starter, home: Path, k
     assert said["index_error"]
     shutil.rmtree(start.state_dir)
     assert explain(home, kb / "plain.md", "--state-dir", start.state_dir)["is_entry"]
+
+
+def test_it_is_explained_as_it_is_watched(start: Starter, home: Path, kb: Path) -> None:
+    """Bug: what the watch was told by its options, `explain` did not know."""
+    (kb / ".gitignore").write_text("build/\n", encoding="utf-8")
+    (kb / "build").mkdir()
+    write_entry(kb / "build" / "x.md", "x", "Made.")
+    start(kb, options=("--gitignore", "--max-entry-bytes", "1500")).wait_ready()
+    assert explain(home, kb / "build" / "x.md")["why"] == "it is ignored: .gitignore line 1: build/"
+    assert [problem["kind"] for problem in explain(home, kb / "big.md")["problems"]] == ["too_big"]
+    assert explain(home, kb / "big.md", "--max-entry-bytes", "5000")["is_entry"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from harness.api import Api
+from harness.process import WatchProcess, run_pyrite
 from harness.socket import Tab
 from websockets.exceptions import InvalidStatus
 
@@ -74,3 +76,24 @@ def test_foreign_host_and_proxies_are_403(start: Starter, small_kb: Path, header
     watch = start(small_kb)
     assert Api(watch.url).request("GET", "/api/entries", headers=header).status == 403
     assert Api(watch.url).request("GET", "/api/entries").status == 200
+
+
+def test_behind_a_public_url_programs_here_use_where_it_listens(start: Starter, small_kb: Path) -> None:
+    """Bug: `sync` and `status` asked the proxy, which may not even be reached from here."""
+    watch = start(small_kb, options=("--public-url", "http://notes.invalid/sub/"))
+    ready = watch.wait_ready()
+    assert ready["url"].startswith("http://127.0.0.1:")
+    assert ready["public_url"] == "http://notes.invalid/sub"
+    done = run_pyrite("sync", small_kb, home=watch.home)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_token_that_the_environment_asks_for_is_printed(home: Path, small_kb: Path) -> None:
+    """Bug: `PYRITE_TOKEN=auto` made one that nobody was told."""
+    with WatchProcess(small_kb, home=home, env={"PYRITE_TOKEN": "auto"}) as watch:
+        watch.wait_ready()
+        token = re.search(r"Token: (\S+)", watch.output)
+        assert token is not None
+        assert Api(watch.url).request("GET", "/api/kbs").status == 401
+        asked = {"Authorization": f"Bearer {token[1]}"}
+        assert Api(watch.url).request("GET", "/api/kbs", headers=asked).status == 200

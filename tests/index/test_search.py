@@ -127,6 +127,8 @@ def test_the_last_word_is_a_beginning_only_where_none_has_it_whole(store: Store)
     # "o" is a word of its own (O'Brien), and not the beginning of "or" and "off".
     assert find(store, "o") == ["quoted"]
     assert find(store, "r") == []
+    # What ends with a sign is no beginning: a star is text.
+    assert find(store, "riv*") == []
 
 
 @pytest.mark.parametrize("count", [65, 5_000])

@@ -33,7 +33,7 @@ from pyrite_watch.disk.parse import revision_of
 from pyrite_watch.index import files, log, queries, schema
 from pyrite_watch.index.store import Availability, Batch, Store, SyncCounts
 from pyrite_watch.model.entry import Problem
-from pyrite_watch.model.event import Event, Position
+from pyrite_watch.model.event import Event, Offset, Position
 
 TS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -471,6 +471,7 @@ def test_a_kb_that_is_no_longer_named_is_hidden_and_one_that_is_back_is_told(tmp
         assert store.name_kbs() == []
         assert facts(store).keys() == {"a"}
         assert store.position == position
+        assert log.load_events(store.connection, Offset(0), position.offset, 10) == []
     with closing(Store(tmp_path, ["a", "b"], "boot")) as store:
         assert store.name_kbs() == ["b"]
         applied = store.tell_all("b")

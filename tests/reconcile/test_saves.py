@@ -562,3 +562,17 @@ def test_a_sweep_that_meets_a_waiting_file_takes_its_origin(bed: Bed) -> None:
     news = bed.news()
     assert [event["origin"] for event in news if event["type"] == "entry_created"] == ["disk"]
     assert [report.repairs for report in bed.reports] == [0]
+
+
+def test_what_the_rules_hid_takes_over_when_they_go_with_the_owner(bed: Bed) -> None:
+    """Bug: a `git stash` that took away the rules and the owner of an id was told as D, then C. The property
+    test found it."""
+    bed.write(".pyriteignore", "hidden.md\n")
+    bed.write("hidden.md", note("x", "hidden"))
+    bed.write("owner.md", note("x"))
+    bed.settle("", "owner.md").told()
+    bed.path("owner.md").unlink()
+    bed.path(".pyriteignore").unlink()
+    bed.settle(".pyriteignore", "owner.md")
+    assert bed.told() == ["U x hidden.md < owner.md"]
+    bed.check()

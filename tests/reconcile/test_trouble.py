@@ -533,3 +533,38 @@ def test_a_batch_ends_where_its_bytes_are_many(
     assert len(bed.told()) == 20
     assert len(bed.reports) > 3
     bed.check()
+
+
+def test_kb_yaml_is_followed(bed: Bed) -> None:
+    """What is wrong with it is a problem from when it is seen to be so, by a hint or by a sweep."""
+    kb = bed.reconciler.roots["kb"]
+    bed.write("kb.yaml", "description: Mine\ntypes: {plant: {subdirectory: plants}}\n")
+    bed.settle("kb.yaml")
+    assert (kb.kb.description, kb.kb.subdirectories) == ("Mine", {"plant": "plants"})
+    assert bed.news() == []
+    bed.write("kb.yaml", "types: [\n")
+    bed.settle("kb.yaml")
+    assert ("kb.yaml", "kb_yaml") in bed.problems()
+    assert [event["problems"] for event in bed.news()] == [1]
+    bed.write("kb.yaml", "description: Yours\n")
+    bed.sweep()
+    assert bed.problems() == set()
+    assert kb.kb.description == "Yours"
+    assert [event["problems"] for event in bed.news()] == [0]
+
+
+@pytest.mark.parametrize("half", ["", "types: [\n", None])
+def test_half_of_kb_yaml_is_not_believed(bed: Bed, half: str | None) -> None:
+    """While it is written anew, or is away, it says what it said; then what is there is true."""
+    kb = bed.reconciler.roots["kb"]
+    bed.write("kb.yaml", "description: Mine\n")
+    bed.settle("kb.yaml")
+    if half is None:
+        bed.path("kb.yaml").unlink()
+    else:
+        bed.write("kb.yaml", half)
+    bed.run("kb.yaml").advance(0.3)
+    assert kb.kb.description == "Mine"
+    assert bed.problems() == set()
+    bed.advance(0.2)
+    assert kb.kb.description == ""

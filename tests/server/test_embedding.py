@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.staticfiles import StaticFiles
 from live_app import BASE_URL, SOCKET_URL, client_of, live_of_app, make_app, make_kb, wait_ready, write_entry
 from starlette.testclient import TestClient
 
@@ -224,3 +225,24 @@ def test_a_sync_that_is_waited_for_when_the_watch_stops_ends(tmp_path: Path) -> 
     thread.join(20)
     assert not thread.is_alive()
     assert len(ended) == 1
+
+
+@pytest.mark.parametrize("how", ["files", "route"])
+def test_attach_stands_before_what_takes_every_path(tmp_path: Path, how: str) -> None:
+    """Files mounted at `/`, or a page for all addresses: they go on to have what is not ours."""
+    (tmp_path / "page.txt").write_text("mine")
+    app = FastAPI()
+    if how == "files":
+        app.mount("/", StaticFiles(directory=tmp_path))
+    else:
+
+        @app.get("/{anything:path}")
+        def page(anything: str) -> Response:
+            return Response("mine")
+
+    attach(app, [make_kb(tmp_path / "notes", "a")], state_dir=tmp_path / "state")
+    with started(app) as client:
+        assert client.get("/api/entries/a").json()["id"] == "a"
+        assert client.get("/page.txt").text == "mine"
+        with client.websocket_connect("ws://app.example/ws?since=now") as tab:
+            assert tab.receive_json()["type"] == "ready"

@@ -112,6 +112,17 @@ def test_now_tells_the_position_alone(server: Served) -> None:
         assert stream.response.getheader("pyrite-position") == server.position
 
 
+def test_an_empty_since_is_malformed(server: Served) -> None:
+    """As it is on the socket; an `EventSource` that has seen no id may send an empty header."""
+    with EventStream(server.url, since="now", headers={"Last-Event-ID": ""}) as stream:
+        wait_ready(stream)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection.request("GET", "/api/events?since=")
+    answer = connection.getresponse()
+    assert (answer.status, b"POSITION_MALFORMED" in answer.read()) == (400, True)
+    connection.close()
+
+
 def test_only_the_named_kbs_are_told(server: Served) -> None:
     """In the replay, and live."""
     before = server.position

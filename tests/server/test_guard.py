@@ -611,6 +611,19 @@ def test_read_token_may_not_write(method: str) -> None:
     assert ask(LOCKED, headers=[("X-API-Key", TOKEN)], method=method).access == "write"
 
 
+def test_who_may_read_is_told_the_position_also_when_refused() -> None:
+    """Every answer below `/api` has it; a stranger's has not."""
+    guard = Guard(RecordingApp(), LOCKED, position=lambda: "e:7")
+    told = {}
+    for token in (READER, "wrong"):
+        scope = make_scope(
+            "http", "/api/entries", [("X-API-Key", token)], host=True, server=("127.0.0.1", 1), method="POST"
+        )
+        start, *_ = run(guard, scope, [{"type": "http.request", "body": b"", "more_body": False}])
+        told[start["status"]] = dict(start["headers"]).get(b"pyrite-position")
+    assert told == {403: b"e:7", 401: None}
+
+
 def test_read_token_alone_locks_everything() -> None:
     """A read token without a write token does not mean that strangers may write."""
     settings = GuardSettings(host="127.0.0.1", read_token=READER)

@@ -249,13 +249,40 @@ def test_a_title_without_a_slug_needs_an_id(bench: Bench, title: str) -> None:
 
 @pytest.mark.parametrize(
     "entry_id",
-    ["", " ", " a", "a ", "x/y", "../x", "/x", "a\nb", "a\0b", "a\x7f", "x" * 201, "é" * 101, ".x", "readme",
-     "README", "..", ".#x"],
+    ["", " ", " a", "a ", "x/y", "a\nb", "a\0b", "a\x7f", "x" * 201, "é" * 101, ".x", "readme", "README",
+     ".#x"],
 )  # fmt: skip
 def test_a_bad_id_is_400(bench: Bench, entry_id: str) -> None:
     """Also one whose file would not be an entry; nothing is written."""
     asked = {"kb": "notes", "title": "Bad id", "id": entry_id}
     bench.refused("POST", "/api/entries", 400, "INVALID_WRITE", json=asked)
+
+
+@pytest.mark.parametrize("entry_id", ["../x", "/x", "..", "a/../../x", "/"])
+def test_an_id_that_leads_out_is_no_place_in_the_kb(bench: Bench, entry_id: str) -> None:
+    """The same code as for every other way out; nothing is written."""
+    asked = {"kb": "notes", "title": "Out", "id": entry_id}
+    bench.refused("POST", "/api/entries", 400, "PATH_OUTSIDE_KB", json=asked)
+
+
+def test_a_file_that_is_no_entry_is_not_replaced_either(bench: Bench) -> None:
+    """An ignored file, or a README, that is there: 409, whatever it holds."""
+    (bench.notes / "README.md").write_text("mine\n", encoding="utf-8")
+    asked = {"kb": "notes", "title": "Mine", "id": "README"}
+    bench.refused("POST", "/api/entries", 409, "ALREADY_EXISTS", json=asked)
+
+
+def test_kb_yaml_is_followed_as_it_is_now(bench: Bench) -> None:
+    """Where a type's entries go, and what leads out, also where it says so since a moment; the list, too."""
+    types = "{concept: {subdirectory: ideas}, out: {subdirectory: ../x}}"
+    text = f"name: notes\ndescription: Anew\ntypes: {types}\n"
+    (bench.notes / "kb.yaml").write_text(text, encoding="utf-8")
+    body = bench.ask("POST", "/api/entries", json={"kb": "notes", "title": "Idea", "entry_type": "concept"})
+    assert body["file_path"] == str(bench.notes / "ideas" / "idea.md")
+    asked = {"kb": "notes", "title": "Out", "entry_type": "out"}
+    bench.refused("POST", "/api/entries", 400, "PATH_OUTSIDE_KB", json=asked)
+    (listed,) = [kb for kb in bench.ask("GET", "/api/kbs")["kbs"] if kb["name"] == "notes"]
+    assert listed["description"] == "Anew"
 
 
 @pytest.mark.parametrize(

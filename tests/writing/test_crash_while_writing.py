@@ -25,7 +25,8 @@ from pyrite_watch.model.kb import KbName, KnowledgeBase
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings
-from pyrite_watch.writer import EntryEdit, NewEntry, Writer
+from pyrite_watch.write_requests import EntryEdit, NewEntry
+from pyrite_watch.writer import Writer
 
 folder, kind, where = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 pipeline = Pipeline(Settings((KnowledgeBase(KbName("notes"), folder / "notes"),), folder / "state"))

@@ -18,7 +18,7 @@ from pyrite_watch.model.kb import KbName, KnowledgeBase
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.service import KBService, StoppedError
 from pyrite_watch.settings import Settings
-from pyrite_watch.writer import EntryEdit, NewEntry
+from pyrite_watch.write_requests import EntryEdit, NewEntry
 
 
 @pytest.fixture(scope="module", autouse=True)

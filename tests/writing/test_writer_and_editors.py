@@ -18,15 +18,15 @@ from pyrite_watch import writer as writer_module
 from pyrite_watch.disk.parse import parse_entry
 from pyrite_watch.disk.write_errors import ChangedMeanwhileError, FileBusyError, PathTakenError
 from pyrite_watch.errors import EntryNotFoundError
-from pyrite_watch.writer import (
+from pyrite_watch.write_requests import (
     EntryEdit,
     IndexBusyError,
     InvalidWriteError,
     NewEntry,
     NotIndexedYetError,
     UnparsableError,
-    Writer,
 )
+from pyrite_watch.writer import Writer
 
 
 class RealClock(FakeClock):

@@ -83,11 +83,12 @@ async def follow_events(
         live.service.check_kb(name)
     if not live.pipeline.is_open:
         raise StoppedError
+    # An `EventSource` that has seen no id sends no header, or an empty one; an empty `since` is a mistake.
     given = last_event_id or since
-    position = parse_position(given) if given and given != "now" else None
-    if given and given != "now" and position is None:
+    position = parse_position(given) if given is not None and given != "now" else None
+    if given is not None and given != "now" and position is None:
         raise PositionMalformedError(given)
-    joining = Since(position, live.pipeline.reader) if given else None
+    joining = Since(position, live.pipeline.reader) if given is not None else None
     headers = {
         "Cache-Control": "no-store",
         "Pyrite-Position": str(live.manager.hub.position),

@@ -19,7 +19,8 @@ from pyrite_watch.server.refusals import OF_CHANGE, OF_CREATE, OF_DELETE
 from pyrite_watch.server.shapes.entries import Created, Deleted, Updated
 from pyrite_watch.server.waiting import wait_for
 from pyrite_watch.service import StoppedError
-from pyrite_watch.writer import EntryEdit, InvalidWriteError, NewEntry, Writer, Written
+from pyrite_watch.write_requests import EntryEdit, InvalidWriteError, NewEntry, Written
+from pyrite_watch.writer import Writer
 
 
 class _WriteRoute(APIRoute):
