@@ -270,10 +270,15 @@ def test_damaged_state_is_4_and_untouched(start: Starter, home: Path, small_kb: 
     assert {file: file.read_bytes() for file in files} == before
 
 
-def _catches(pid: int, number: int) -> bool:
-    status = Path(f"/proc/{pid}/status").read_text()
-    caught = int(re.findall(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[0], 16)
-    return bool(caught >> (number - 1) & 1)
+def wait_catching(pid: int, number: int) -> None:
+    """Wait until a process has a handler for a signal."""
+
+    def is_caught() -> bool:
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = int(re.findall(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)[0], 16)
+        return bool(caught >> (number - 1) & 1)
+
+    eventually(is_caught)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -287,7 +292,7 @@ def test_a_signal_before_it_is_up_is_a_clean_stop(home: Path, small_kb: Path, nu
             stderr=subprocess.PIPE,
             text=True,
         )
-        eventually(lambda pid=process.pid: _catches(pid, signal.SIGTERM))  # before that, Python itself starts
+        wait_catching(process.pid, signal.SIGTERM)  # before that, Python itself starts
         time.sleep(delay_s)
         process.send_signal(number)
         _, told = process.communicate(timeout=30)
