@@ -16,11 +16,11 @@ Everything here runs in the event loop's thread, but for `position`, which any t
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from pyrite_watch.live.current import Current
 from pyrite_watch.live.frames import Frame, event_frame, heartbeat_frame, resync_frame
 from pyrite_watch.live.segments import SegmentLog
 from pyrite_watch.live.subscriber import Delivery, Subscriber, TooSlowError
@@ -48,7 +48,7 @@ class Hub:
         """Called when there is something new to read, for readers that were handed over."""
         self._log = SegmentLog(max_log_bytes)
         self._subscribers: set[Subscriber] = set()
-        self._current: dict[_Wants, dict[Subscriber, int]] = {}
+        self._current: dict[_Wants, Current] = {}
         self._tasks: set[Subscriber] = set()
         self._ready: deque[Subscriber] = deque()
         self._ahead: set[Subscriber] = set()
@@ -197,9 +197,9 @@ class Hub:
             for (kbs, resumable), group in list(self._current.items()):
                 wire = segment.wire(first, kbs, resumable)
                 if wire:
-                    self._write_all(group, wire)
+                    group.write(wire)
         else:
-            behind = [subscriber for group in self._current.values() for subscriber in group]
+            behind = [subscriber for group in self._current.values() for subscriber in group.subscribers]
             for subscriber in behind:
                 self._leave_current(subscriber)
             self.told = end
@@ -212,23 +212,6 @@ class Hub:
         if self._current:
             self._begin_turn()
 
-    def _write_all(self, group: dict[Subscriber, int], wire: bytes) -> None:
-        """Write the same to all of a group. This loop is what an event costs a tab: keep it short."""
-        write, size = os.write, len(wire)
-        short: list[tuple[Subscriber, int]] = []
-        for subscriber, descriptor in group.items():
-            try:
-                taken = write(descriptor, wire)
-            except OSError:
-                # Full, gone, or (encrypted) without a descriptor: its transport knows what to do.
-                taken = 0
-            if taken != size:
-                short.append((subscriber, taken))
-        for subscriber, taken in short:
-            assert subscriber.sink is not None
-            # Where something is left in its buffer, it calls `on_full`.
-            subscriber.sink.take(memoryview(wire)[taken:])
-
     def _leave_current(self, subscriber: Subscriber) -> None:
         """Give a subscriber a cursor of its own."""
         if subscriber.is_current:
@@ -237,7 +220,7 @@ class Hub:
             subscriber.sent()
             wants = (subscriber.kbs, subscriber.resumable)
             group = self._current[wants]
-            del group[subscriber]
+            group.remove(subscriber)
             if not group:
                 del self._current[wants]
 
@@ -305,7 +288,9 @@ class Hub:
             subscriber.skip_until = Offset(0)
             subscriber.is_current = True
             wants = (subscriber.kbs, subscriber.resumable)
-            self._current.setdefault(wants, {})[subscriber] = sink.descriptor
+            if wants not in self._current:
+                self._current[wants] = Current()
+            self._current[wants].add(subscriber, sink.descriptor)
 
     def _cut_off_slow(self) -> None:
         for subscriber in [s for s in self._subscribers if s.cursor < self._log.start and not s.is_joining]:
