@@ -7,7 +7,7 @@ import { byId, make } from "./html.js";
 import { bindKeys } from "./keyboard.js";
 import { openHelp } from "./later.js";
 import { connect } from "./live.js";
-import { makeRouter } from "./router.js";
+import { goToPlace, makeRouter } from "./router.js";
 import { makeStatus } from "./status.js";
 import { Store, keyOf } from "./store.js";
 import { makeToasts } from "./toasts.js";
@@ -78,7 +78,7 @@ function openFailed() {
 }
 
 let shows = 0;
-ctx.router = makeRouter(async (route, { scroll, moved }) => {
+ctx.router = makeRouter(async (route, { scroll, moved, hash }) => {
   const turn = ++shows;
   if (route && !opened[route.name]) {
     // Views of two versions would not fit together.
@@ -96,11 +96,13 @@ ctx.router = makeRouter(async (route, { scroll, moved }) => {
     main.querySelector("h1")?.focus({ preventScroll: true });
     scrollTo(0, 0);
   }
-  if (!scroll) return;
+  if (!scroll && !hash) return;
   await Promise.race([mine.ready, new Promise((done) => setTimeout(done, 2_000))]);
   if (!store.loaded) await loaded;
   await new Promise((done) => requestAnimationFrame(done));
-  if (view === mine) scrollTo(0, scroll);
+  if (view !== mine) return;
+  if (scroll) scrollTo(0, scroll);
+  else goToPlace(hash);
 });
 
 byId("search").addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
@@ -127,7 +129,9 @@ function tellAway() {
 store.onBatch = (/** @type {[any, any][]} */ told) => {
   const found = performance.now() < awayUntil;
   const batch = told.map(([event, info]) => /** @type {[any, any]} */ ([event, { replayed: info.replayed || (found && event.origin === "sweep") }]));
-  if (found && batch.some(([, { replayed }]) => replayed)) tellAway();
+  if (batch.some(([, { replayed }]) => replayed)) tellAway();
+  const moved = batch.filter(([{ moved_to }]) => moved_to);
+  if (moved.length) import("./draft-keys.js").then(({ moveDrafts }) => moved.forEach(([event]) => void moveDrafts(event)), () => {});
   for (const [event, info] of batch) view?.onEvent(event, info);
   activity.add(batch);
   const changes = batch.filter(([event, info]) => event.entry_id && !info.replayed).map(([event]) => event);
@@ -147,31 +151,38 @@ function pause() {
 byId("pause").addEventListener("click", pause);
 
 async function reloaded() {
-  await store.load().catch(() => {});
+  await load();
+  store.lostCount = false;
   activity.note("Too much changed: reloaded. What happened in between is not listed.");
   toasts.show("Too much changed: reloaded.");
   view?.reload?.();
 }
 
+let isFollowed = false;
 /** @param {any} live */
 function follow(live) {
   ctx.live = live;
   status.follow(live);
   live.on("event", (/** @type {any} */ event, /** @type {any} */ info) => {
     view?.editorEvent?.(event); // at once, also while paused: text being typed is at stake
-    store.receive(event, info);
+    // Until the first `ready`: what happened while this page was loaded. Nobody was away.
+    store.receive(event, isFollowed ? info : { replayed: false });
   });
-  live.on("resync", reloaded);
+  live.on("resync", () => {
+    store.drop();
+    if (!store.paused) reloaded();
+  });
   live.on("ready", (/** @type {any} */ ready) => {
     offerReload(ready.server_version);
     store.retry();
-    if (ready.first) return;
+    isFollowed = true;
+    if (ready.first) return void view?.retry?.();
     store.flush();
     compacted = ready.compacted;
     awayUntil = performance.now() + FOUND_WITHIN_MS;
     tellAway();
     store.loadKbsSoon();
-    view?.reload?.();
+    if (!store.paused) view?.reload?.();
   });
 }
 
@@ -225,7 +236,8 @@ async function before() {
   const [epoch, offset] = (store.position ?? "").split(":");
   const since = Math.max(0, Number(offset) - LOG_BACK);
   const { ok, body } = await api.get(`api/events/log?since=${epoch}:${since}&limit=${LOG_BACK}`);
-  if (ok) activity.add(body.events.map((/** @type {any} */ event) => [event, {}]), true);
+  // What came after the state comes once more, by the socket.
+  if (ok) activity.add(body.events.filter((/** @type {any} */ event) => event.offset <= Number(offset)).map((/** @type {any} */ event) => [event, {}]), true);
 }
 
 const loaded = load();

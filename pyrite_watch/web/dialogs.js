@@ -4,7 +4,8 @@
 
 import { get, inWords, Offline, part, send } from "./api.js";
 import { ago } from "./conflict.js";
-import { addEditor, draftsOf, dropDraft, heldKeys, holdKey, keepDraft, newKey } from "./drafts.js";
+import { addEditor, dropDraft, heldKeys, holdKey, keepDraft, newKey } from "./draft-keys.js";
+import { draftsOf } from "./drafts.js";
 import { make, setText } from "./html.js";
 import { KEYS } from "./keyboard.js";
 

@@ -1,14 +1,15 @@
 // @ts-check
 // The editor of an entry. Its promise: text that was typed is never lost, whatever happens to the file, the
 // server or this tab. So:
-// - every text is also a draft (drafts.js), and a draft goes only when a save was answered with a revision,
+// - every text is also a draft (draft-keys.js), and a draft goes only when a save was answered with a revision,
 //   or by a discard in so many words;
 // - a save names the revision that it began from, so nothing on disk is overwritten unseen;
 // - what the disk has in place of it comes in by itself only while nothing was typed; else conflict.js asks.
 
 import { entryPath, get, inWords, Offline, part, send } from "./api.js";
 import { ago, makeConflict } from "./conflict.js";
-import { addEditor, draftsOf, dropDraft, heldKeys, holdKey, keepDraft, newKey, onOtherTab } from "./drafts.js";
+import { addEditor, dropDraft, heldKeys, holdKey, keepDraft, newKey, onOtherTab } from "./draft-keys.js";
+import { draftsOf } from "./drafts.js";
 import { fragmentOf, make, setText } from "./html.js";
 import { asTyped, movedPlace, sameText, withLineEnds } from "./texts.js";
 
@@ -83,6 +84,7 @@ export function openEditor(ctx, host, { kb, id }) {
   function changed() {
     if (!isLoaded) return null;
     const now = values();
+    if (isGone && !base.entry && !now.title && !now.body) return null; // it was never here, nor was anything typed
     const [newTitle, newBody] = [now.title !== base.title, now.body !== base.body];
     // Where the disk has another text, also one that was typed back to what it began as is somebody's.
     if (isGone || (theirs && !newTitle && !newBody)) return now;
@@ -103,7 +105,8 @@ export function openEditor(ctx, host, { kb, id }) {
 
   /** Take what the disk has as what this text begins from. @param {any} entry @param {string | null} position */
   function setBase(entry, position) {
-    base = { revision: entry.revision, title: entry.title, body: asTyped(entry.body), ...parsed(position), entry };
+    // A field of one line drops the line ends of a title.
+    base = { revision: entry.revision, title: entry.title.replace(/[\r\n]/g, ""), body: asTyped(entry.body), ...parsed(position), entry };
     [theirs, isGone] = [null, false];
     conflict.hide();
   }
@@ -245,8 +248,13 @@ export function openEditor(ctx, host, { kb, id }) {
     if (!ok) return;
     const isKnown = base.title !== null && base.body !== null;
     if (isComposing && entry.revision !== base.revision) later(since);
-    else if (entry.revision === base.revision && isKnown) setBase(entry, position);
-    else if (sameText(values(), { title: entry.title, body: asTyped(entry.body) })) {
+    else if (entry.revision === base.revision && isKnown) {
+      // A title that the heading gives, and white space around the body, read otherwise than they were saved.
+      const same = [title.value === base.title, area.value.trim() === base.body?.trim()];
+      setBase(entry, position);
+      if (same[0]) title.value = base.title ?? "";
+      if (same[1]) base.body = area.value;
+    } else if (sameText(values(), { title: entry.title, body: asTyped(entry.body) })) {
       setBase(entry, position); // also a save whose answer was lost
       base.body = area.value;
     } else if (!changed()) {
@@ -366,7 +374,8 @@ export function openEditor(ctx, host, { kb, id }) {
     } else if (status === 412 || (status === 404 && detail?.code === "NOT_FOUND") || (status === 409 && isGone)) {
       isSaving = false;
       await look(Date.now());
-      if (!conflict.isOpen && changed()) refuse(`Not saved: ${inWords(answer)} Your text is kept.`);
+      // Something else may be in its place: then there is nothing to choose.
+      if ((!conflict.isOpen || (isGone && status === 409)) && changed()) refuse(`Not saved: ${inWords(answer)} Your text is kept.`);
     } else {
       const faults = status === 422 && Array.isArray(detail) ? detail.map(({ msg }) => msg).join("; ") : inWords(answer);
       refuse(`Not saved: ${faults} Your text is kept.`);

@@ -141,6 +141,12 @@ export function makeMarks(body, article) {
     dropSpare(null);
     noteLength(body);
     if (silent) return;
+    // The newest are shown: in a tab that is open for days, the oldest make room.
+    for (const [block, { bar }] of marks) {
+      if (marks.size + changes.length <= MAX_BARS) break;
+      bar.remove();
+      marks.delete(block);
+    }
     for (const [block, before, gone] of changes) if (!gone || !changes.some(([other, , its]) => other === block && !its)) mark(block, before, gone);
   }
 

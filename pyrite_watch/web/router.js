@@ -27,8 +27,17 @@ export function routeOf(address) {
   return null;
 }
 
+/** Go to a place in what is shown. @param {string} hash `#` and its id; one that is not there is none. */
+export function goToPlace(hash) {
+  const target = document.getElementById(decoded(hash.slice(1)));
+  if (!target) return;
+  target.scrollIntoView();
+  if (!target.hasAttribute("tabindex")) target.tabIndex = -1;
+  target.focus({ preventScroll: true });
+}
+
 /**
- * @param {(route: Route | null, how: {scroll: number, moved: boolean}) => void} show `moved`: by a person's click, not by back or load.
+ * @param {(route: Route | null, how: {scroll: number, moved: boolean, hash: string}) => void} show `moved`: by a person's click, not by back or load.
  */
 export function makeRouter(show) {
   history.scrollRestoration = "manual";
@@ -48,14 +57,14 @@ export function makeRouter(show) {
         keepScroll();
         history.pushState({}, "", address);
       } else history.replaceState(history.state, "", address);
-      show(routeOf(address), { scroll: replace ? scrollY : 0, moved: !replace });
+      show(routeOf(address), { scroll: replace ? scrollY : 0, moved: !replace, hash: address.hash });
     },
     /** The same view has another address now. @param {string} path */
     rename(path) {
       history.replaceState(history.state, "", url(path));
     },
     start() {
-      show(routeOf(new URL(location.href)), { scroll: history.state?.scroll ?? 0, moved: false });
+      show(routeOf(new URL(location.href)), { scroll: history.state?.scroll ?? 0, moved: false, hash: location.hash });
     },
   };
 
@@ -72,16 +81,12 @@ export function makeRouter(show) {
     if (raw.startsWith("#")) {
       // The base would turn it into an address of the home view.
       event.preventDefault();
-      const target = document.getElementById(decoded(raw.slice(1)));
-      if (!target) return;
-      target.scrollIntoView();
-      if (!target.hasAttribute("tabindex")) target.tabIndex = -1;
-      target.focus({ preventScroll: true });
-      return;
+      return goToPlace(raw);
     }
     if (!routeOf(new URL(link.href))) return; // files, the API, other sites: the browser's
     event.preventDefault();
-    if (link.href === location.href) scrollTo(0, 0);
+    const [to, hash] = link.href.split("#");
+    if (to === location.href.split("#")[0]) hash ? goToPlace(`#${hash}`) : scrollTo(0, 0);
     else router.go(link.href);
   });
   return router;

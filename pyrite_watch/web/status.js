@@ -7,6 +7,7 @@ import { changesInWords, clockOf, count } from "./words.js";
 const GONE_AFTER_MS = 1_500; // a shorter break is not worth a banner
 const POLL_MS = 500; // the progress of a first index
 const SAY_AFTER_MS = 1_000; // one summary a burst
+const SAY_EVERY_MS = 6_000;
 const SAID_FOR_MS = 6_000;
 
 /** @param {import("./store.js").Store} store */
@@ -53,14 +54,18 @@ export function makeStatus(store) {
   }
 
   let polling = false;
+  let owed = false; // what was indexed is still to be loaded
   async function checkIndexing() {
     if (polling) return;
     polling = true;
     try {
-      const was = indexing;
+      owed ||= Boolean(indexing);
       indexing = (await get("health")).body?.indexing ?? null;
-      if (was && !indexing) await store.load(); // the state without events: a first index tells none
-      else if (indexing) store.loadKbsSoon();
+      if (indexing) store.loadKbsSoon();
+      else if (owed) {
+        await store.load(); // the state without events: a first index tells none
+        owed = false;
+      }
     } catch {
       indexing = null; // the socket says what is wrong
     }
@@ -73,6 +78,7 @@ export function makeStatus(store) {
   /** @type {Map<string, {updated: number, created: number, deleted: number}>} */
   let burst = new Map();
   let sayTimer = 0;
+  let burstAt = 0;
   let quietTimer = 0;
   /** @param {string} text */
   function say(text) {
@@ -98,8 +104,12 @@ export function makeStatus(store) {
         /** @type {any} */ (counts)[kind] += 1;
       }
       if (!burst.size) return;
-      clearTimeout(sayTimer);
+      burstAt ||= performance.now();
+      // One that does not end is told all the same.
+      if (performance.now() - burstAt < SAY_EVERY_MS) clearTimeout(sayTimer);
+      else if (sayTimer) return;
       sayTimer = setTimeout(() => {
+        sayTimer = burstAt = 0;
         say([...burst].map(([kb, counts]) => `${kb}: ${changesInWords(counts)}`).join("; "));
         burst = new Map();
       }, SAY_AFTER_MS);

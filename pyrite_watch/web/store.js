@@ -44,6 +44,7 @@ export class Store {
   /** @type {Map<string, {epoch: string, offset: number}>} What is known of a KB is at least as new as this. */ #knownAt = new Map();
   /** @type {Map<string, any[]>} Events that came while the KB's state was loaded. */ #meanwhile = new Map();
   /** @type {Map<string, number>} */ #reloadedAt = new Map();
+  /** @type {Promise<void>} */ #loads = Promise.resolve();
   #scheduled = false;
   #flushedAt = 0;
   #fetching = false;
@@ -101,8 +102,15 @@ export class Store {
     }, delay_ms);
   }
 
-  /** @param {string} [kb] Only this one. */
-  async #loadState(kb) {
+  /** One at a time: two would not know of each other what came meanwhile. @param {string} [kb] Only this one. */
+  #loadState(kb) {
+    const load = this.#loads.then(() => this.#loadStateNow(kb));
+    this.#loads = load.catch(() => {});
+    return load;
+  }
+
+  /** @param {string} [kb] */
+  async #loadStateNow(kb) {
     const asked = kb === undefined ? [...new Set([...this.kbs.keys(), ...this.entries.keys()])] : [kb];
     for (const name of asked) this.#meanwhile.set(name, []);
     try {
@@ -158,10 +166,7 @@ export class Store {
     this.#queue.push([event, info]);
     if (!this.paused) return this.#schedule();
     if (event.entry_id) this.#held.add(keyOf(event.kb_name, event.entry_id));
-    if (this.#queue.length > MAX_HELD) {
-      this.#queue = [];
-      this.lostCount = true;
-    }
+    if (this.#queue.length > MAX_HELD) this.drop();
     this.onHeld(this.held);
   }
 
@@ -172,6 +177,12 @@ export class Store {
   pause() {
     this.flush();
     this.paused = true;
+  }
+
+  /** What was told is of another past, or too much to merge. */
+  drop() {
+    this.#queue = [];
+    this.lostCount = true;
   }
 
   resume() {
@@ -270,8 +281,9 @@ export class Store {
   /** @param {string} kb @param {string} id @param {number} offset */
   async #fetchOne(kb, id, offset) {
     const { ok, status, body } = await get(entryPath(kb, id));
-    if (!ok && status !== 404) throw new Error(`HTTP ${status}`);
     const wanted = this.#wanted.get(kb);
+    if (status === 500) return void wanted?.delete(id); // this one cannot be told: the others can
+    if (!ok && status !== 404) throw new Error(`HTTP ${status}`);
     if (wanted?.get(id) !== offset) return; // a newer event, a deletion, or the whole state came meanwhile
     wanted.delete(id);
     if (!ok) return void this.of(kb).delete(id);

@@ -202,3 +202,45 @@ def test_drafts_belong_to_kb_and_id(watch: Watch, open_page: Pages) -> None:
     type_text(page, "!")
     await_draft(page, "Text 2.!")
     expect(page.get_by_role("button", name="Restore draft")).to_have_count(0)
+
+
+def test_a_draft_of_a_deleted_entry_is_offered(watch: Watch, open_page: Pages) -> None:
+    """Bug: Edit was hidden with the file, so the text could be reached no more. Also in a new tab, whose home
+    view tells of it; and a look at it without typing keeps no draft of nothing."""
+    open_page.expect_complaint("404")
+    page = open_editor(open_page)
+    type_text(page)
+    press(page, "Cancel")
+    await_draft(page)
+    (watch.kb / "entry-1.md").unlink()
+    expect(page.locator("article .notice").first).to_contain_text("An unsaved draft of it is kept")
+    page.goto(f"{watch.url}/")
+    expect(page.locator("main .notice")).to_contain_text(
+        "Unsaved drafts of entries that are gone: small / entry-1"
+    )
+    page.locator("main .notice a").click()
+    expect(page.locator("article .notice").first).to_contain_text("There is no entry")
+    press(page, "Edit")
+    expect(page.get_by_role("button", name="Restore draft")).to_be_visible()
+    press(page, "Cancel")
+    assert len(drafts_in(page)) == 1
+    press(page, "Edit")
+    press(page, "Restore draft")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+    page.get_by_label("Title", exact=True).fill("Again")
+    press(page, "Keep mine")
+    await_saved(watch.kb / "entry-1.md", TYPED)
+
+
+def test_a_draft_follows_an_entry_that_is_renamed(watch: Watch, open_page: Pages) -> None:
+    """Bug: it stayed under the old id, where nobody looks."""
+    page = open_editor(open_page)
+    type_text(page)
+    press(page, "Cancel")
+    await_draft(page)
+    file = watch.kb / "entry-1.md"
+    file.write_text(file.read_text(encoding="utf-8").replace("id: entry-1", "id: renamed"), encoding="utf-8")
+    expect(page.locator("article")).to_have_attribute("data-id", "renamed")
+    press(page, "Edit")
+    press(page, "Restore draft")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)

@@ -338,3 +338,42 @@ def test_the_preview_shows_what_is_typed(watch: Watch, open_page: Pages) -> None
     type_text(page, " that grows")
     expect(preview.get_by_role("heading", name="A heading that grows")).to_be_visible()
     assert (watch.kb / "entry-1.md").read_bytes() == before
+
+
+def test_what_was_saved_reads_otherwise_and_is_no_draft(watch: Watch, open_page: Pages) -> None:
+    """Bug: after a save and a reconnect the title that the heading gave counted as typed, and the next save
+    wrote the old one into the file; so did white space at the end of the body."""
+    open_page.expect_complaint(SERVER_GONE)
+    file = watch.kb / "headed.md"
+    file.write_text("# Foo\n\nText.\n", encoding="utf-8")
+    eventually(lambda: watch.api.entry("small", "headed")["title"] == "Foo")
+    page = open_editor(open_page, "/k/small/headed")
+    page.get_by_label("Body", exact=True).fill("# Bar\n\nText.\n\n")
+    page.keyboard.press("Control+s")
+    await_saved(file, "# Bar")
+    watch.restart()
+    expect(page.get_by_role("status")).to_contain_text("Live")
+    expect(page.get_by_label("Title", exact=True)).to_have_value("Bar")
+    type_text(page, "More.")
+    page.keyboard.press("Control+s")
+    assert "title:" not in await_saved(file, "More.")
+    press(page, "Cancel")
+    eventually(lambda: not drafts_in(page))
+
+
+def test_a_title_of_two_lines_is_not_typed(watch: Watch, open_page: Pages) -> None:
+    """Bug: a field of one line drops the line end, and that counted as a change of the title."""
+    file = watch.kb / "two.md"
+    file.write_text('---\nid: two\ntitle: "Foo\\nBar"\n---\n\nText.\n', encoding="utf-8")
+    eventually(lambda: "two" in {entry["id"] for entry in watch.api.get("/api/entries")["entries"]})
+    page = open_editor(open_page, "/k/small/two")
+    type_text(page)
+    press(page, "Save")
+    assert 'title: "Foo\\nBar"' in await_saved(file, TYPED)
+
+
+def test_the_focus_comes_back_to_edit(watch: Watch, open_page: Pages) -> None:
+    """Bug: it fell out of the page when the editor closed."""
+    page = open_editor(open_page)
+    press(page, "Cancel")
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_focused()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness.fixtures import make_small_kb, write_entry
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from browser.browser import Pages, Watch, wait_for
 
@@ -332,3 +332,55 @@ def test_right_to_left_text_runs_right_to_left(open_page: Pages, watch: Watch, t
     assert page.evaluate("getComputedStyle(document.querySelector('.body')).direction") == "rtl"
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).direction") == "rtl"
     assert page.evaluate("getComputedStyle(document.querySelector('main')).direction") == "ltr"
+
+
+def test_a_link_to_a_heading_goes_there(open_page: Pages, watch: Watch) -> None:
+    """Bug: it opened the entry at its top. From elsewhere, by an address, and within the entry itself."""
+    far = long_body() + "\n\n## The far end\n\nHere. [[entry-1#The far end]]\n"
+    watch.write("entry-1", far)
+    watch.write("entry-2", "See [[entry-1#The far end]].")
+    in_view = """(() => { const {top} = [...document.querySelectorAll('.body h2')]
+      .find(({textContent}) => textContent.trim() === 'The far end').getBoundingClientRect();
+      return top >= 0 && top < innerHeight; })()"""
+    page = open_entry(open_page, "/k/small/entry-2")
+    page.locator(".body a").click()
+    expect(page.locator(".body")).to_contain_text("Here.")
+    wait_for(page, in_view)
+    page.evaluate("scrollTo(0, 0)")
+    page.locator(".body a", has_text="The far end").last.evaluate("(link) => link.click()")
+    wait_for(page, in_view)
+    page = open_page(f"{watch.url}/k/small/entry-1#{page.evaluate('location.hash').lstrip('#')}")
+    wait_for(page, "document.querySelector('.body h2') !== null")
+    wait_for(page, in_view)
+
+
+def test_a_read_only_kb_offers_no_tools_however_late_that_is_known(
+    serve: Callable[..., Watch], pages_of: Callable[[str], Pages], small_kb: Path
+) -> None:
+    """Bug: an entry that was there before the list of KBs could be edited, and its text not be saved."""
+    watch = serve(small_kb, options=["--read-only"])
+    page = pages_of(watch.url)(goto=False)
+    held: list[Route] = []
+    page.route("**/api/kbs", lambda route: held.append(route))
+    page.goto(watch.url + "/k/small/entry-1")
+    expect(page.locator(".body")).to_have_text("Text 1.")
+    for route in held:
+        route.continue_()
+    page.unroute("**/api/kbs")
+    expect(page.locator("#status")).to_contain_text("Live")
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_hidden()
+
+
+def test_an_entry_that_could_not_be_loaded_comes_when_the_server_is_back(
+    open_page: Pages, watch: Watch
+) -> None:
+    """Bug: what failed before the page was live for the first time stayed so."""
+    open_page.expect_complaint("net::ERR_FAILED")
+    page = open_page(goto=False)
+    page.route("**/api/entries/**", lambda route: route.abort())
+    page.route("**/api/state*", lambda route: route.abort())
+    page.goto(watch.url + "/k/small/entry-1")
+    expect(page.locator("article")).to_contain_text("This entry is shown as soon as it does.")
+    page.unroute("**/api/entries/**")
+    page.unroute("**/api/state*")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Title of entry-1")

@@ -12,7 +12,7 @@ from harness.tools import git
 from harness.wait import eventually
 from playwright.sync_api import Page, Route, expect
 
-from browser.browser import Pages, Watch, wait_for
+from browser.browser import SERVER_GONE, Pages, Watch, wait_for
 
 MANY = 10_000
 TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
@@ -261,3 +261,46 @@ def write_titled(kb: Path, number: int, title: str) -> None:
     (kb / f"entry-{number}.md").write_text(
         f"---\nid: entry-{number}\ntitle: {title} {number}\n---\n\nText.\n", encoding="utf-8"
     )
+
+
+def test_a_focused_row_whose_file_goes_leaves_no_ghost(open_page: Pages, watch: Watch) -> None:
+    """Bug: it stayed in its place, under the row that has that place now."""
+    page = live(open_page("/k/small"))
+    page.get_by_label("Sort").select_option("title")
+    for _ in range(2):
+        page.keyboard.press("j")
+    expect(page.locator("[data-id=entry-2] a")).to_be_focused()
+    (watch.kb / "entry-2.md").unlink()
+    expect(page.locator("main [data-id=entry-2]")).to_have_count(0)
+    expect(page.locator("[data-id=entry-3] a")).to_be_focused()
+    page.keyboard.press("j")
+    expect(page.locator("[data-id=entry-4] a")).to_be_focused()
+
+
+def test_rows_are_as_far_apart_as_they_are_high(open_page: Pages, watch: Watch) -> None:
+    """Bug: with another size of letters in the browser's settings they lay over each other."""
+    page = open_page(goto=False)
+    page.add_init_script(
+        "addEventListener('DOMContentLoaded', () => (document.documentElement.style.fontSize = '20px'))"
+    )
+    page.goto(watch.url + "/k/small")
+    live(page)
+    rows = page.locator("main [data-id]")
+    boxes = [rows.nth(number).bounding_box() for number in (0, 1)]
+    assert boxes[0] is not None
+    assert boxes[1] is not None
+    assert boxes[1]["y"] - boxes[0]["y"] == boxes[0]["height"] == 75
+
+
+def test_a_search_looks_again_when_the_server_is_back(open_page: Pages, watch: Watch) -> None:
+    """Bug: one that was asked while it was away said so for ever."""
+    open_page.expect_complaint("net::ERR_FAILED")
+    page = live(open_page("/"))
+    page.route("**/api/search*", lambda route: route.abort())
+    page.get_by_role("searchbox").fill("Text")
+    page.keyboard.press("Enter")
+    expect(page.locator("main .numbers")).to_contain_text("does not answer")
+    page.unroute("**/api/search*")
+    open_page.expect_complaint(SERVER_GONE)
+    watch.restart()
+    expect(page.locator("main [data-id=entry-1] a")).to_be_visible()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.fixtures import make_small_kb
+from harness.wait import eventually
 from playwright.sync_api import Page, Route, expect
 
 from browser.browser import SERVER_GONE, Pages, Watch, tell_new_versions, wait_for
@@ -202,3 +203,71 @@ def test_a_newer_server_is_offered_not_imposed(open_page: Pages, watch: Watch) -
     expect(page.locator("#toasts")).to_contain_text("The server is now 2.0.0.")
     expect(page.locator("#toasts").get_by_role("button", name="Reload")).to_be_visible()
     assert page.evaluate("window.marker")
+
+
+def test_pause_holds_also_through_a_restart_and_a_new_epoch(
+    open_page: Pages, watch: Watch, home: Path
+) -> None:
+    """Bug: a reconnect brought in what was held, under the reader's eyes."""
+    open_page.expect_complaint(SERVER_GONE)
+    page = live(open_page("/k/small/entry-1"))
+    page.keyboard.press("p")
+    expect(page.locator("#status")).to_contain_text("Paused")
+    watch.write("entry-1", "Changed while paused.")
+    expect(page.locator("#held")).to_have_text("1 held")
+    sockets = "performance.getEntriesByType('resource').length"
+    before = page.evaluate(sockets)
+    watch.restart()
+    eventually(lambda: watch.connections == 1)
+    eventually(lambda: page.evaluate(sockets) > before)  # it has looked at the KBs, after `ready`
+    expect(page.locator(".body")).to_have_text("Text 1.")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".body")).to_have_text("Changed while paused.")
+    page.keyboard.press("p")
+    watch.kill()
+    watch.write("entry-1", "Of another epoch.")
+    watch.start(state_dir=home / "other-state")
+    eventually(lambda: watch.connections == 1)
+    expect(page.locator("#status")).to_contain_text("Paused")
+    expect(page.locator(".body")).to_have_text("Changed while paused.")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".body")).to_have_text("Of another epoch.")
+    expect(page.locator("#toasts")).to_contain_text("Too much changed: reloaded.")
+
+
+def test_what_happens_while_the_page_is_loaded_is_listed(open_page: Pages, watch: Watch) -> None:
+    """Bug: it was put aside for the next break, and told then as if somebody had been away."""
+    page = open_page(goto=False)
+    held: list[Route] = []
+    page.route("**/api/events/log*", lambda route: held.append(route))
+    page.goto(watch.url + "/")
+    eventually(lambda: page.evaluate("1") and held)
+    watch.write("entry-2", "Just then.")
+    eventually(lambda: watch.api.entry("small", "entry-2")["body"] == "Just then.")
+    held[0].continue_()
+    live(page)
+    expect(page.locator("#activity li[data-id=entry-2]")).to_contain_text("changed")
+    assert page.locator("#activity .away").count() == 0
+
+
+def test_a_state_that_does_not_come_is_asked_for_again(open_page: Pages, watch: Watch, home: Path) -> None:
+    """Bug: after a new epoch it said that it had reloaded, whatever became of that, and stayed as it was."""
+    open_page.expect_complaint(SERVER_GONE)
+    open_page.expect_complaint("503")
+    page = live(open_page("/k/small"))
+    refused: list[Route] = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route)
+        if len(refused) == 1:
+            route.fulfill(status=503)
+        else:
+            route.continue_()
+
+    page.route("**/api/state*", refuse)
+    watch.kill()
+    watch.write("entry-6", "Of another epoch.")
+    watch.start(state_dir=home / "other-state")
+    expect(page.locator("main [data-id=entry-6] a")).to_be_visible()
+    expect(page.locator("#toasts")).to_contain_text("Too much changed: reloaded.")
+    assert len(refused) >= 2

@@ -37,7 +37,7 @@ export function openEntries(ctx, main, { kb }) {
   /** @type {any[]} */ let shown = [];
   /** @type {Map<string, {row: any, entry: any, place: number}>} */
   const rows = new Map();
-  let height = 60;
+  let height = 3.75 * parseFloat(getComputedStyle(document.documentElement).fontSize); // as style.css has it
   let stale = true; // the order must be made again
 
   function arrange() {
@@ -89,9 +89,20 @@ export function openEntries(ctx, main, { kb }) {
       }
       known.place = place;
     }
-    for (const [id, { row }] of rows) {
-      if (near.has(id) || row.contains(document.activeElement)) continue; // whoever has the focus keeps it
-      row.remove();
+    let lost = -1;
+    for (const [id, known] of rows) {
+      if (near.has(id)) continue;
+      if (known.row.contains(document.activeElement)) {
+        // Whoever has the focus keeps it, wherever the entry is now; where it is gone, the next one has it.
+        const place = shown.findIndex((entry) => entry.id === id);
+        if (place >= 0) {
+          if (known.place !== place) known.row.style.transform = `translateY(${place * height}px)`;
+          known.place = place;
+          continue;
+        }
+        lost = Math.min(known.place, shown.length - 1);
+      }
+      known.row.remove();
       rows.delete(id);
     }
     // In the order of the page, for the Tab key; rows that are in order already are not moved.
@@ -100,6 +111,7 @@ export function openEntries(ctx, main, { kb }) {
       if (row.nextSibling !== next || !row.isConnected) moveBefore(list, row, next);
       next = row;
     }
+    if (lost >= 0) rows.get(shown[lost].id)?.row.querySelector("a").focus({ preventScroll: true });
   }
 
   function show() {

@@ -3,6 +3,7 @@
 // was deleted, and at its new address where it was moved.
 import { ask, entryPath, get, inWords, part, viewPath } from "../api.js";
 import { showBlocks } from "../blocks.js";
+import { draftsOf } from "../drafts.js";
 import { make, setText } from "../html.js";
 import { bringEditor, confirmDelete, loadWhenIdle, openNewEntry, style } from "../later.js";
 import { clockOf, problemText, timeOf } from "../words.js";
@@ -48,6 +49,7 @@ export function openEntry(ctx, main, { kb, id }) {
   let closed = false;
   let there = false; // it was shown, or is
   let deleted = false;
+  let deletedAt = "";
   let linksTimer = 0;
   let edited = { kb, id }; // the editor follows a move at once, this view with the next frame
 
@@ -140,12 +142,29 @@ export function openEntry(ctx, main, { kb, id }) {
     noteTitle();
   }
 
+  /** Edit, also where nothing is but a draft; Delete where there is something. */
+  function showTools() {
+    const isHere = there && !deleted;
+    remove.hidden = !isHere;
+    tools.hidden = Boolean(editor || store.kbs.get(kb)?.read_only) || !(isHere || draftsOf(kb, id).length);
+  }
+
+  /** @param {string} text */
+  const withDraft = (text) => (draftsOf(kb, id).length ? `${text} An unsaved draft of it is kept: Edit shows it.` : text);
+
   let loading = false;
+  let failed = false;
   let again = false;
+  let againSilent = true;
   /** @param {{silent?: boolean}} [options] */
   async function load({ silent = false } = {}) {
-    if (loading) return void (again = true);
+    if (loading) {
+      again = true;
+      againSilent &&= silent;
+      return;
+    }
     loading = true;
+    failed = false;
     try {
       const [of_kb, of_id] = [kb, id];
       const same = () => !closed && of_kb === kb && of_id === id;
@@ -168,18 +187,20 @@ export function openEntry(ctx, main, { kb, id }) {
         anchored(() => showEntry(entry.body));
         there = true;
         deleted = false;
+        deletedAt = "";
+        article.querySelector(".make")?.remove();
         article.classList.remove("is-deleted");
         if (rendered.status >= 400 || !revision) isAt(entry.body.revision);
-        const writable = !store.kbs.get(kb)?.read_only;
-        tools.hidden = !writable || Boolean(editor);
+        showTools();
       } else if (entry.status === 404) absent();
       else say(inWords(entry), true);
     } catch (error) {
+      failed = true;
       if (!closed && !there) say(`${inWords(error)} This entry is shown as soon as it does.`, true);
     }
     loading = false;
     if (again) {
-      again = false;
+      [again, silent, againSilent] = [false, againSilent, true];
       await load({ silent });
     }
   }
@@ -189,7 +210,8 @@ export function openEntry(ctx, main, { kb, id }) {
     setText(title, id);
     view.title = "Not here";
     ctx.retitle();
-    say(`There is no entry “${id}” in “${kb}”. It may have been deleted or renamed. When it comes, it is shown here.`);
+    showTools();
+    say(withDraft(`There is no entry “${id}” in “${kb}”. It may have been deleted or renamed. When it comes, it is shown here.`));
     if (!article.querySelector(".make") && store.kbs.get(kb) && !store.kbs.get(kb).read_only) {
       article.insertBefore(make("p.make", {}, make("button", { type: "button", onclick: () => openNewEntry(ctx, { kb }) }, "New entry")), problems);
     }
@@ -197,9 +219,10 @@ export function openEntry(ctx, main, { kb, id }) {
 
   function gone() {
     deleted = true;
-    tools.hidden = true;
+    deletedAt ||= clockOf();
+    showTools();
     article.classList.add("is-deleted");
-    say(`This entry was deleted at ${clockOf()}. What you see is its last version.`, true);
+    say(withDraft(`This entry was deleted at ${deletedAt}. What you see is its last version.`), true);
   }
 
   /** It is at another address now. @param {string} to_kb @param {string} to_id */
@@ -232,7 +255,13 @@ export function openEntry(ctx, main, { kb, id }) {
     }, LINKS_EVERY_MS);
   }
 
-  const stop = store.observe({ tell: () => there && showProblems() });
+  const stop = store.observe({
+    tell() {
+      if (!there) return;
+      showTools();
+      showProblems();
+    },
+  });
   const view = {
     title: store.of(kb).get(id)?.title ?? id,
     editor,
@@ -253,12 +282,17 @@ export function openEntry(ctx, main, { kb, id }) {
       if (event.moved_to) edited = { kb: event.moved_to.kb_name, id: event.moved_to.entry_id };
     },
     reload: () => load(),
-    onSaved: () => load(),
+    retry: () => failed && load(),
+    onSaved: () => load({ silent: true }),
     onEditorClosed() {
       editor = view.editor = null;
       body.hidden = false;
-      tools.hidden = deleted;
-      if (!closed) load();
+      if (closed) return;
+      if (deleted) gone();
+      else if (!there) absent();
+      showTools();
+      if (document.activeElement === document.body) edit.focus({ preventScroll: true });
+      load();
     },
     edit: startEditing,
     nextChange: () => marks?.next(),

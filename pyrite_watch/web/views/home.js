@@ -1,9 +1,24 @@
 // @ts-check
 // The knowledge bases, and what happened last.
 import { viewPath } from "../api.js";
+import { entryOf, unstored } from "../drafts.js";
 import { openNewEntry } from "../later.js";
 import { make } from "../html.js";
 import { plural } from "../words.js";
+
+/** The entries that have a draft; `id` is null for new ones. @returns {[string, string | null][]} */
+function drafted() {
+  const found = new Map();
+  try {
+    for (const key of [...Object.keys(localStorage), ...unstored.keys()]) {
+      const entry = entryOf(key);
+      if (entry) found.set(JSON.stringify(entry.slice(0, 2)), [entry[0], entry[1]]);
+    }
+  } catch {
+    // Denied.
+  }
+  return [...found.values()];
+}
 
 /** @param {any} ctx @param {HTMLElement} main */
 export function openHome(ctx, main) {
@@ -12,11 +27,13 @@ export function openHome(ctx, main) {
   const empty = make("p.empty", {}, "Loading…");
   const quiet = make("p.empty", {}, "Nothing has changed yet. Edit a file, and it shows here.");
   const create = make("button", { type: "button", onclick: () => openNewEntry(ctx, { kb: [...store.kbs.values()].find((kb) => !kb.read_only)?.name ?? "" }) }, "New entry");
+  const drafts = make("p.notice", { hidden: true });
   main.append(
     make("div.view-head", {}, make("h1", { tabIndex: -1 }, "Knowledge bases"), make("div.tools", {}, create)),
-    make("div.filters"), empty, kbs,
+    drafts, make("div.filters"), empty, kbs,
     make("h2", {}, "Activity"), quiet, activity.list,
   );
+  let lostShown = "";
   /** @type {Map<string, {row: any, shown: string}>} */
   const rows = new Map();
 
@@ -49,6 +66,12 @@ export function openHome(ctx, main) {
     empty.hidden = store.kbs.size > 0;
     if (store.loaded) empty.textContent = "No knowledge base is watched. Start the server with the folder of one: pyrite watch FOLDER";
     create.hidden = ![...store.kbs.values()].some((kb) => !kb.read_only);
+    // Text of an entry that is not here any more is found nowhere else.
+    const lost = store.loaded ? drafted().filter(([kb, id]) => id !== null && !store.of(kb).has(id)) : [];
+    const names = JSON.stringify(lost);
+    if (names !== lostShown) drafts.replaceChildren("Unsaved drafts of entries that are gone: ", ...lost.flatMap(([kb, id], at) => [at ? ", " : "", make("a", { href: viewPath(kb, /** @type {string} */ (id)) }, make("bdi", {}, `${kb} / ${id}`))]));
+    lostShown = names;
+    drafts.hidden = !lost.length;
     quiet.hidden = activity.list.children.length > 0;
   }
   const stop = store.observe({ tell: show });

@@ -15,9 +15,13 @@ export function openSearch(ctx, main, { q }) {
   byId("search").q.value = q;
   let timer = 0;
   let before = "";
+  let turn = 0;
+  let failed = false;
 
   async function run() {
+    clearTimeout(timer);
     timer = 0;
+    const mine = ++turn;
     if (!q.trim()) return;
     let answer;
     try {
@@ -25,7 +29,9 @@ export function openSearch(ctx, main, { q }) {
     } catch (error) {
       answer = error;
     }
-    if (!(/** @type {any} */ (answer)?.ok)) return setText(state, inWords(answer));
+    if (mine !== turn) return; // a later one was quicker
+    failed = !(/** @type {any} */ (answer)?.ok);
+    if (failed) return setText(state, inWords(answer));
     const { results } = /** @type {any} */ (answer).body;
     const words = results.length >= LIMIT ? `The first ${LIMIT} entries` : plural(results.length);
     setText(state, results.length ? words : `No entry holds “${q}”.`);
@@ -48,7 +54,10 @@ export function openSearch(ctx, main, { q }) {
     onEvent({ entry_id }) {
       if (entry_id) timer ||= setTimeout(run, AGAIN_MS);
     },
+    reload: run,
+    retry: () => failed && run(),
     close() {
+      turn++;
       clearTimeout(timer);
       byId("search").q.value = "";
     },
