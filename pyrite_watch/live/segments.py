@@ -45,6 +45,10 @@ class Segment:
 
     def wire(self, cursor: int, kbs: frozenset[str], resumable: bool) -> bytes:
         """The bytes from `cursor` on for readers of these KBs; the same object each time."""
+        if cursor == self.end - 1:
+            # A single event, as it leaves in the turn of the loop in which it comes: nothing is to be joined.
+            frame = self.frames[-1]
+            return frame.wire if frame.is_for(kbs, resumable) else b""
         key = (cursor, kbs, resumable)
         wire = self._joined.get(key)
         if wire is None:

@@ -25,13 +25,16 @@ from pyrite_watch.live.frames import text_frame
 from pyrite_watch.model.event import Event, Offset
 from pyrite_watch.server.websocket import manager
 
+message_of = json.JSONEncoder(separators=(",", ":")).encode
+"""The same for both ways: in the product the message is made before the commit."""
+
 
 def publish(stamp_ns: int, count: int, pad: int) -> None:
     """Publish events as the pipeline does after a commit: a list of them, in one call."""
     events = []
     for number in range(1, count + 1):
         event = control.new_event(stamp_ns, pad)
-        text = json.dumps(event, separators=(",", ":"))
+        text = message_of(event)
         offset = Offset(manager.hub.position.offset + number)
         events.append(Event(offset, "entry_updated", "main", event["entry_id"], text))
     manager.hub.publish_events(events)
@@ -66,7 +69,7 @@ async def direct(count: int, gap_us: int, pad: int) -> None:
     descriptors = [sink.descriptor for sink in sinks if sink is not None]
 
     async def write(event: dict[str, Any]) -> None:
-        wire = text_frame(json.dumps(event).encode())
+        wire = text_frame(message_of(event).encode())
         for descriptor in descriptors:
             if os.write(descriptor, wire) != len(wire):
                 raise BlockingIOError("a tab is full: nothing was to be measured here")
