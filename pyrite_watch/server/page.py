@@ -75,12 +75,13 @@ def _collect(folder: Traversable, prefix: str, found: dict[str, _WebFile]) -> No
 
 _WHOLE_LINES = r"(?m)^[ \t]*/\*(?:(?!\*/)[\s\S])*\*/[ \t]*\n"
 _TRIMMED = {
-    ".css": [(_WHOLE_LINES, ""), (r"(?<=[:;,{}]) +| +(?=\{)", "")],
+    ".css": [(_WHOLE_LINES, ""), (r"(?<=[:;,{}]) +| +(?=\{)", ""), (r";(?=\s*\})", "")],
     ".js": [
         (_WHOLE_LINES, ""),
         (r"/\*\* .*?\*/ ?", ""),  # a type, within a line
         (r"(?m)^[ \t]*//.*\n", ""),
         (r"(?m)(?<=[;,{}()\[\]]) +// .*$", ""),
+        (r" => ", "=>"),
     ],
 }
 
