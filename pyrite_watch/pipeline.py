@@ -243,14 +243,14 @@ class Pipeline:
                     callback()
             while not self._stopping.is_set():
                 self._turn()
-        except sqlite3.DatabaseError as error:
-            # Not `OperationalError`, which is tried again: what is damaged stays so.
-            self.failure = schema.state_error(self.settings.state_dir, error)
-            self._tell_failure(self.failure)
         except BaseException as error:
             self.failure = error
-            log.critical("The writing thread ended by an error.", exc_info=True)
-            self._tell_failure(error)
+            if isinstance(error, sqlite3.DatabaseError) and schema.is_damage(error):
+                self.failure = schema.state_error(self.settings.state_dir, error)
+            else:
+                log.critical("The writing thread ended by an error.", exc_info=True)
+            for on_failure in self.on_failure:
+                on_failure(self.failure)
         finally:
             self._watching.stop()
             self._close_state()
@@ -454,10 +454,6 @@ class Pipeline:
             self.metrics.last_lag_s = report.lag_s
         for listener in self.listeners:
             listener(report)
-
-    def _tell_failure(self, error: BaseException) -> None:
-        for callback in self.on_failure:
-            callback(error)
 
     def _tell_epoch(self, position: Position) -> None:
         for callback in self.on_new_epoch:

@@ -264,6 +264,15 @@ def open_state(state_dir: Path) -> sqlite3.Connection:
     return connection
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite could not make sense of the file: no fault of ours, which would want a traceback."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    )
+
+
 def state_error(state_dir: Path, error: sqlite3.DatabaseError) -> StateError | StateFolderError:
     """Tell a state that is damaged from one that cannot be used now (locked, disk full, read-only)."""
     # SQLITE_ERROR is what a missing table gives: that is damage.

@@ -66,7 +66,9 @@ export async function moveDrafts({ kb_name, entry_id, moved_to }) {
   const held = await heldKeys();
   for (const draft of draftsOf(kb_name, entry_id).filter(({ key }) => !held.has(key))) {
     const { kb_name: kb, entry_id: id } = moved_to;
-    if (keepDraft({ ...draft, kb, id, key: newKey(kb, id) })) dropDraft(draft.key);
+    // Under the same mark: two tabs that move it make one of it.
+    const key = PREFIX + JSON.stringify([kb, id, /** @type {any} */ (entryOf(draft.key))?.[2]]);
+    if (keepDraft({ ...draft, kb, id, key })) dropDraft(draft.key);
     else unstored.delete(draft.key);
   }
 }

@@ -442,8 +442,8 @@ MUTATIONS = (
         "damaged-untold",
         "a damaged state ends the watch with 4, in a sentence",
         "pyrite_watch/pipeline.py",
-        "            self._tell_failure(self.failure)\n        except BaseException as error:\n",
-        "            raise\n        except BaseException as error:\n",
+        "            if isinstance(error, sqlite3.DatabaseError) and schema.is_damage(error):\n",
+        "            if False:\n",
         ("tests/e2e/test_exit_codes.py",),
     ),
     Mutation(
