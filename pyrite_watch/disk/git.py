@@ -137,9 +137,12 @@ class GitHold:
 
 
 def _was_just_written(index: Path, wall_s: float, quiet_s: float) -> bool:
-    """A lock that came and went between two looks has become the index."""
+    """A lock that came and went between two looks has become the index.
+
+    Also one that was written after the caller looked at the clock: then git is at work right now.
+    """
     try:
         age_s = wall_s - os.lstat(index).st_ctime
     except OSError:
         return False
-    return 0 <= age_s < quiet_s
+    return -LOCK_MAX_S < age_s < quiet_s

@@ -46,6 +46,20 @@ def test_a_lock_that_came_and_went_between_two_looks_is_seen_by_the_index(git_di
     assert not hold.holds(100.0 + QUIET_S, wall_s + QUIET_S * 1.5)
 
 
+def test_an_index_written_after_the_look_at_the_clock_holds(git_dir: Path) -> None:
+    """git may rename its lock in the moment between the two; no other sign is left then."""
+    (git_dir / "index").touch()
+    wall_s = os.lstat(git_dir / "index").st_ctime
+    assert GitHold(git_dir.parent).holds(100.0, wall_s - 0.004)
+
+
+def test_an_index_from_the_future_holds_nothing(git_dir: Path) -> None:
+    """The clock was set back: it would look young for all that time."""
+    (git_dir / "index").touch()
+    wall_s = os.lstat(git_dir / "index").st_ctime
+    assert not GitHold(git_dir.parent).holds(100.0, wall_s - 3_600)
+
+
 def test_all_that_is_held_is_asked_for_at_one_time(git_dir: Path) -> None:
     """Bug: hints that came 5 ms apart were let go 5 ms apart, as two passes."""
     hold = GitHold(git_dir.parent)

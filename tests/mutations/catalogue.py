@@ -303,6 +303,14 @@ MUTATIONS = (
         (f"{HARD}/test_folders.py::test_folders_moved_into_new_ones_are_heard",),
     ),
     Mutation(
+        "index-ahead",
+        "an index that was written after the look at the clock is young, too",
+        "pyrite_watch/disk/git.py",
+        "return -LOCK_MAX_S < age_s < quiet_s",
+        "return 0 <= age_s < quiet_s",
+        ("tests/disk/test_git.py",),
+    ),
+    Mutation(
         "late-rebase",
         "what a rebase has just written is held also where the hints are late",
         "pyrite_watch/disk/git.py",
