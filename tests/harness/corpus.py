@@ -6,11 +6,14 @@ look-alike (always the same, from a seed) takes its place, so every test runs ev
 
 from __future__ import annotations
 
+import functools
 import os
 import random
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+Files = tuple[tuple[str, bytes], ...]
+"""Paths and what they hold."""
 
 LOOKALIKE_FILES = 610
 FOLDER_FILES = 250
@@ -70,10 +73,25 @@ def copy_corpus(target: Path) -> Path:
     source = corpus_source()
     if source is None:
         return generate_lookalike(target)
-    # copyfile: contents only. The source may be read-only, and a copy of its modes would be, too.
-    shutil.copytree(source, target, copy_function=shutil.copyfile)
-    for folder, _, _ in os.walk(target):
-        os.chmod(folder, 0o755)
+    return _write_all(target, _read_all(source))
+
+
+@functools.cache
+def _read_all(source: Path) -> Files:
+    # Once: hundreds of tests want a copy, and writing one costs a tenth of `shutil.copytree`.
+    return tuple(
+        (file.relative_to(source).as_posix(), file.read_bytes())
+        for file in sorted(source.rglob("*"))
+        if file.is_file()
+    )
+
+
+def _write_all(target: Path, files: Files) -> Path:
+    for folder in sorted({os.path.dirname(path) for path, _ in files}):
+        os.makedirs(target / folder, exist_ok=True)
+    for path, content in files:
+        with open(f"{target}/{path}", "xb") as file:
+            file.write(content)
     return target
 
 
@@ -85,27 +103,28 @@ def copy_corpus_times(folder: Path, times: int) -> list[Path]:
 
 def generate_lookalike(target: Path, files: int = LOOKALIKE_FILES, seed: int = 610) -> Path:
     """Write a look-alike: ids unlike names, ids that two files share, README.md."""
+    kb_yaml = _KB_YAML.format(name=target.name).encode("utf-8")
+    return _write_all(target, (("kb.yaml", kb_yaml), *_lookalike(files, seed)))
+
+
+@functools.cache
+def _lookalike(files: int, seed: int) -> Files:
     rng = random.Random(seed)
     writer = _Writer(rng)
     kinds = list(_TYPES)
     weights = list(_TYPES.values())
-    os.makedirs(target)
-    (target / "kb.yaml").write_text(_KB_YAML.format(name=target.name), encoding="utf-8")
-    (target / "backlog").mkdir()
-    (target / "backlog" / "README.md").write_text("# Backlog\n\nHow to read it.\n", encoding="utf-8")
-    (target / "roadmap.md").write_text(
-        "---\ntitle: Roadmap\ntype: article\n---\n\nWhat is next.\n", encoding="utf-8"
-    )
+    made = [
+        ("backlog/README.md", b"# Backlog\n\nHow to read it.\n"),
+        ("roadmap.md", b"---\ntitle: Roadmap\ntype: article\n---\n\nWhat is next.\n"),
+    ]
     for number in range(files - 2):
         kind = rng.choices(kinds, weights)[0]
         stem = f"{'-'.join(rng.choices(_WORDS[:60], k=4))}-{number}"
         entry_id = f"{stem}-as-first-named" if number % 20 == 7 else stem
         if number < 8:  # four ids that two files share
             entry_id = f"shared-by-two-{number // 2}"
-        folder = target / _FOLDERS[kind]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{stem}.md").write_bytes(writer.entry(entry_id, kind))
-    return target
+        made.append((f"{_FOLDERS[kind]}/{stem}.md", writer.entry(entry_id, kind)))
+    return tuple(made)
 
 
 def generate_many(target: Path, files: int = 100_000, seed: int = 100) -> Path:

@@ -7,6 +7,7 @@ Not covered: `.pyriteignore`, symlinks, KBs inside KBs, ids kept by history.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -75,8 +76,9 @@ def read_kb(root: Path, previous: View | None = None) -> View:
             content = (root / path).read_bytes()
             if not content and path in known and known[path][1] != revision_of(b""):
                 raise BadFileError("a good file emptied")
-            candidates.append(_candidate(path, content))
-            if _CONFLICT.search(content.decode("utf-8")):
+            candidate, is_conflict = _candidate(path, content)
+            candidates.append(candidate)
+            if is_conflict:
                 problems.add(path)
         except BadFileError:
             problems.add(path)
@@ -163,12 +165,15 @@ def parse_front_matter(content: bytes) -> dict[Any, Any]:
     return values
 
 
-def _candidate(path: str, content: bytes) -> _Candidate:
+@functools.lru_cache(maxsize=4_096)
+def _candidate(path: str, content: bytes) -> tuple[_Candidate, bool]:
+    # Remembered: hundreds of tests read the same corpus, each twice and more, and YAML is dear.
     values = parse_front_matter(content)
     stem = unicodedata.normalize("NFC", path.rsplit("/", 1)[-1].removesuffix(".md"))
     title = values.get("title")
     derived = slug(str(title)) if _is_scalar(title) else ""
-    return _Candidate(path, revision_of(content), _explicit_id(values.get("id")), derived or stem)
+    candidate = _Candidate(path, revision_of(content), _explicit_id(values.get("id")), derived or stem)
+    return candidate, bool(_CONFLICT.search(content.decode("utf-8")))
 
 
 def _explicit_id(value: object) -> str | None:
