@@ -1,7 +1,8 @@
 // @ts-check
 // The page's replica: the state at a position, then the events after it, keyed by KB *and* id.
 // An event says which entry changed; what the change was is fetched, a few by themselves, many as the
-// KB's whole state. Events are applied in slices, told once a frame, and held back while paused.
+// KB's whole state. Events are applied in slices, told once a frame, in a storm four times a second, and
+// held back while paused.
 import { ask, entryPath, get, part } from "./api.js";
 
 const SLICE_MS = 8;
@@ -9,6 +10,8 @@ const MAX_SINGLES = 30; // more titles of one KB than this come as its state: on
 const RELOAD_EVERY_MS = 1_000;
 const HIDDEN_FLUSH_MS = 1_000; // a hidden tab gets no frames
 const IDLE_MS = 50; // after so long a pause an event is applied at once, not with the next frame
+const STORM_EVENTS = 100; // in one second: nobody reads along, and each frame that is drawn costs the writer a core
+const STORM_FLUSH_MS = 250;
 const MAX_HELD = 20_000;
 
 /** @typedef {{kb_name: string, id: string, path: string, title: string, entry_type: string, tags: string[], revision: string, updated_at: string}} Entry */
@@ -47,6 +50,7 @@ export class Store {
   /** @type {Promise<void>} */ #loads = Promise.resolve();
   #scheduled = false;
   #flushedAt = 0;
+  #count = 0; // how many events were told in the second before #flushedAt, about
   #fetching = false;
   #kbsTimer = 0;
 
@@ -54,7 +58,7 @@ export class Store {
     document.addEventListener("visibilitychange", () => this.flush());
   }
 
-  /** Be told which KBs' lists and which entries changed, at most once a frame. @param {Observer} observer */
+  /** Be told which KBs' lists and which entries changed, at most once a frame, in a storm rarer. @param {Observer} observer */
   observe(observer) {
     this.#observers.add(observer);
     return () => this.#observers.delete(observer);
@@ -194,11 +198,19 @@ export class Store {
     return reload;
   }
 
-  #schedule() {
+  /** @param {number} now */
+  #recent(now) {
+    return this.#count * Math.max(0, 1 - (now - this.#flushedAt) / 1_000);
+  }
+
+  /** @param {boolean} [isRest] There was no time for them in this frame. */
+  #schedule(isRest) {
     if (this.#scheduled || !this.#queue.length) return;
     this.#scheduled = true;
+    const now = performance.now();
     if (document.hidden) setTimeout(() => this.flush(), HIDDEN_FLUSH_MS);
-    else if (performance.now() - this.#flushedAt > IDLE_MS) queueMicrotask(() => this.flush());
+    else if (!isRest && this.#recent(now) > STORM_EVENTS) setTimeout(() => this.flush(), STORM_FLUSH_MS);
+    else if (now - this.#flushedAt > IDLE_MS) queueMicrotask(() => this.flush());
     else requestAnimationFrame(() => this.flush());
   }
 
@@ -214,8 +226,10 @@ export class Store {
     const batch = this.#queue.splice(0, done);
     this.onBatch(batch);
     this.#tell(kbs, keys);
-    this.#flushedAt = performance.now();
-    this.#schedule();
+    const now = performance.now();
+    this.#count = this.#recent(now) + done;
+    this.#flushedAt = now;
+    this.#schedule(true);
     this.#fetch();
   }
 

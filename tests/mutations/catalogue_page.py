@@ -9,6 +9,22 @@ BROWSER = "tests/browser"
 
 PAGE_MUTATIONS = (
     Mutation(
+        "page-storm",
+        "a storm is told four times a second, not each frame",
+        f"{WEB}/store.js",
+        "if (!isRest && this.#recent(now) > STORM_EVENTS)",
+        "if (false)",
+        (f"{BROWSER}/test_page_store.py",),
+    ),
+    Mutation(
+        "page-after-storm",
+        "what comes after a storm is told at once",
+        f"{WEB}/store.js",
+        "return this.#count * Math.max(0, 1 - (now - this.#flushedAt) / 1_000);",
+        "return this.#count;",
+        (f"{BROWSER}/test_page_store.py",),
+    ),
+    Mutation(
         "page-focus",
         "a row with the focus stays when it leaves the screen",
         f"{WEB}/views/entries.js",
