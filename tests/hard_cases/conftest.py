@@ -14,8 +14,19 @@ from harness.fixtures import corpus, home, scene, small_kb, small_scene, start
 __all__ = ["corpus", "home", "scene", "small_kb", "small_scene", "start"]
 
 
+LONGEST = ("lost_hints", "recovery", "times", "links_and_rights", "roots", "git", "polling", "full_disk")
+"""Modules whose tests wait for sweeps and time-outs: first, so that none is waited for in the end."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the first variation of each test of this folder, unless all were asked for."""
+    """Sort them; keep the first variation of each test of this folder, unless all were asked for."""
+
+    def rank(item: pytest.Item) -> int:
+        module = item.path.stem.removeprefix("test_")
+        return LONGEST.index(module) if module in LONGEST else len(LONGEST)
+
+    if all("/hard_cases/" in item.nodeid for item in items):
+        items.sort(key=rank)
     if os.environ.get("PYRITE_HARD_CASES") == "all":
         return
     seen: set[str] = set()

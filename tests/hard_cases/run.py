@@ -39,7 +39,8 @@ def main() -> int:
         "PYRITE_HARD_CASES": "first" if options.first else "all",
         "PYRITE_LONG": "1" if options.long else "0",
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(options.workers), "--dist", "worksteal"]
+    # One by one, in their order: the longest are first, and none of them is left to a single worker.
+    command = [sys.executable, "-m", "pytest", "-q", "-n", str(options.workers), "--maxschedchunk", "1"]
     burner = multiprocessing.Process(target=burn, daemon=True)
     if options.busy:
         burner.start()
