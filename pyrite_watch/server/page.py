@@ -81,13 +81,15 @@ _TRIMMED = {
         (r"/\*\* .*?\*/ ?", ""),  # a type, within a line
         (r"(?m)^[ \t]*//.*\n", ""),
         (r"(?m)(?<=[;,{}()\[\]]) +// .*$", ""),
-        (r" => ", "=>"),
+        (r" (=>|={1,3}|!==|[<>]=?|&&|\|\||\?\?|(?:\|\||\?\?|&&|-)=) ", r"\1"),
+        (r"\b(if|for|while|switch|catch) \(", r"\1("),
+        (r"\) \{", "){"),
     ],
 }
 
 
 def trim(text: str, suffix: str) -> str:
-    """Leave out what a browser does not need: the comments and types of scripts, and all indentation.
+    """Leave out what a browser does not need: comments, types, indentation, spaces around operators.
 
     Only as far as our own way of writing goes, and no further: it knows nothing of strings. A test asks the
     TypeScript compiler whether each script still says the same.

@@ -29,7 +29,6 @@ export async function ask(path, options) {
   try {
     return await fetch(url(path), { cache: "no-store", ...options });
   } catch (error) {
-    if (options?.signal?.aborted) throw error;
     throw new Offline("The server does not answer.", { cause: error });
   }
 }

@@ -10,6 +10,14 @@ import { make, setText } from "./html.js";
 import { KEYS } from "./keyboard.js";
 
 const KEEP_MS = 200;
+const ANSWER_MS = 30_000; // whatever a server that hangs has done by then: the next try tells
+
+/** @template T @param {Promise<T>} request @returns {Promise<T>} @throws {Offline} */
+function inTime(request) {
+  let timer = 0;
+  const late = new Promise((_, fail) => (timer = setTimeout(fail, ANSWER_MS, new Offline("No answer."))));
+  return /** @type {Promise<T>} */ (Promise.race([request, late])).finally(() => clearTimeout(timer));
+}
 
 /** @param {string} heading @param {...any} content @returns {HTMLDialogElement} */
 function open(heading, ...content) {
@@ -46,7 +54,7 @@ export function confirmDelete(ctx, { kb, id, title, revision }) {
       if (isBusy) return;
       isBusy = true;
       try {
-        const answer = await send("DELETE", `api/entries/${part(id)}?kb=${part(kb)}`, undefined, { ifMatch: revision });
+        const answer = await inTime(send("DELETE", `api/entries/${part(id)}?kb=${part(kb)}`, undefined, { ifMatch: revision }));
         const isMissing = answer.status === 404 && answer.body?.detail?.code === "NOT_FOUND";
         if (answer.ok || isMissing) {
           isDone = true;
@@ -117,7 +125,7 @@ export async function openNewEntry(ctx, { kb } = {}) {
     keep();
     try {
       const sent = { kb: kbs.value, title: title.value, entry_type: type.value.trim() || "note", body: body.value };
-      const answer = await send("POST", "api/entries", sent);
+      const answer = await inTime(send("POST", "api/entries", sent));
       const { ok, status, body: said } = answer;
       if (ok && said?.revision) {
         isSaved = true;
@@ -205,11 +213,12 @@ export async function openNewEntry(ctx, { kb } = {}) {
   const offer = make("p.offer", {}, `There is an unsaved draft from ${ago(draft.at)}: “${draft.title || draft.body?.slice(0, 40)}”. `);
   const restore = () => {
     keep();
-    if (isDirty()) (release(), (key = newKey("", null)), (release = holdKey(key)));
+    // Its key as well: where the storage is full, there is no room for a second copy.
+    release();
+    [key, release] = [draft.key, holdKey(draft.key)];
     [title.value, body.value, type.value] = [draft.title ?? "", draft.body ?? "", draft.type ?? "note"];
     if ([...kbs.options].some(({ value, disabled }) => value === draft.into && !disabled)) kbs.value = draft.into ?? "";
     keep();
-    dropDraft(draft.key);
   };
   const answer = (/** @type {() => void} */ run) => () => (offer.remove(), run(), title.focus());
   offer.append(

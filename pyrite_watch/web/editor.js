@@ -29,8 +29,6 @@ const parsed = (position) => ({ epoch: position?.split(":")[0] ?? "", offset: Nu
  * @param {any} ctx @param {HTMLElement} host @param {{kb: string, id: string, article?: any}} where
  */
 export function openEditor(ctx, host, { kb, id }) {
-  /** @type {Set<string>} Revisions that this editor made: no news to the page. */
-  const savedRevisions = new Set();
   /** @type {Base} */
   let base = { revision: null, title: "", body: "", epoch: "", offset: -1, entry: null };
   /** @type {any} The entry as the disk has it now, while that is in conflict. */
@@ -38,6 +36,7 @@ export function openEditor(ctx, host, { kb, id }) {
   /** @type {any[]} What was told while a save or a load ran. */
   let pending = [];
   let [isLoaded, isClosed, isSaving, isLooking, isGone, isComposing] = [false, false, false, false, false, false];
+  let told = ""; // of the conflict that is open
   let keepTimer = 0;
   let previewTimer = 0;
   let key = newKey(kb, id);
@@ -233,7 +232,10 @@ export function openEditor(ctx, host, { kb, id }) {
   }
 
   /** @param {number} since */
-  const later = (since) => void pending.push({ ts: new Date(since).toISOString() });
+  function later(since) {
+    if (pending.some(({ type }) => !type)) return; // one look is enough for all that is told until then
+    pending.push({ ts: new Date(since).toISOString() });
+  }
 
   function afterwards() {
     if (isSaving || isLooking || isComposing || isClosed) return;
@@ -277,8 +279,11 @@ export function openEditor(ctx, host, { kb, id }) {
 
   /** @param {number} since @param {boolean} [isDeleted] */
   function tell(since, isDeleted = false) {
+    const words = isDeleted ? "The file of this entry is gone. Your text is kept." : "The file of this entry is another now. Your text is kept.";
+    // Once, however often it changes while the choice stands open.
+    if (!conflict.isOpen || words !== told) ctx.status?.say?.(words);
+    told = words;
     conflict.show(since, isDeleted);
-    ctx.status?.say?.(isDeleted ? "The file of this entry is gone. Your text is kept." : "The file of this entry is another now. Your text is kept.");
   }
 
   async function keepMine() {
@@ -352,7 +357,6 @@ export function openEditor(ctx, host, { kb, id }) {
     const { ok, status, body, position } = answer;
     const detail = body?.detail;
     if (ok && body?.revision) {
-      savedRevisions.add(body.revision);
       const under = theirs ?? base.entry ?? {};
       // What was not typed here, and so not sent, may be another on disk by now.
       const untouched = { title: !change.title && title.value === base.title, body: sent === undefined && area.value === base.body };
@@ -360,6 +364,11 @@ export function openEditor(ctx, host, { kb, id }) {
       setBase(now, position);
       base.offset = body.offset; // of this write: others' may lie before the position
       setValues({ title: untouched.title ? now.title : title.value, body: untouched.body ? now.body : area.value });
+      if (isClosed) {
+        // The reader went on meanwhile, and is not to be brought back.
+        if (!changed()) for (const one of [key, ...origins]) dropDraft(one);
+        return;
+      }
       keep();
       if (!changed()) setText(note, "Saved");
       ctx.onSaved?.({ kb, id, revision: body.revision, offset: body.offset });
@@ -367,7 +376,6 @@ export function openEditor(ctx, host, { kb, id }) {
     }
     setText(note, "");
     if (detail?.code === "NOT_INDEXED_YET" && detail.revision) {
-      savedRevisions.add(detail.revision);
       refuse(inWords(answer));
     } else if (status === 412 && detail?.revision === (theirs?.revision ?? base.revision)) {
       refuse(`Not saved: ${inWords(answer)} Your text is kept.`); // nobody changed it, but somebody is about to
@@ -384,6 +392,10 @@ export function openEditor(ctx, host, { kb, id }) {
 
   /** @param {string} words */
   function refuse(words) {
+    if (isClosed) {
+      if (words && isLoaded) ctx.toasts?.show(`“${title.value}”: ${words}`, { kind: "error" });
+      return;
+    }
     fault.hidden = !words;
     setText(fault, words);
     if (words) ctx.status?.say?.(words);
@@ -458,6 +470,7 @@ export function openEditor(ctx, host, { kb, id }) {
   }
 
   function leave() {
+    if (isClosed) return;
     close();
     ctx.onEditorClosed?.();
   }
@@ -487,5 +500,11 @@ export function openEditor(ctx, host, { kb, id }) {
   });
   host.append(form);
   void load();
-  return { onEvent, isDirty, close, savedRevisions };
+  return {
+    onEvent, isDirty, close,
+    /** What is told meanwhile is most likely its own doing. */
+    get isSaving() {
+      return isSaving;
+    },
+  };
 }

@@ -41,6 +41,13 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Give a node new children; a link that has the focus hands it to the one that leads to the same place. @param {any} node @param {...any} children */
+export function refill(node, ...children) {
+  const focused = node.contains(document.activeElement) && document.activeElement?.getAttribute("href");
+  node.replaceChildren(...children);
+  if (focused) node.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
 /** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
 

@@ -81,7 +81,14 @@ export function makeMarks(body, article) {
 
   /** @param {Element} block @param {string} before @param {boolean} gone */
   function mark(block, before, gone) {
-    const known = marks.get(block);
+    let known = marks.get(block);
+    if (known?.gone && !gone) {
+      // Something above it was removed, and now it is another itself: one mark that tells both.
+      before = `${known.before}\n${before}`;
+      known.bar.remove();
+      marks.delete(block);
+      known = undefined;
+    }
     if (known) {
       known.before = gone && !known.gone ? known.before : known.gone && gone ? `${known.before}\n${before}` : known.before;
     } else if (marks.size < MAX_BARS) {
@@ -122,7 +129,11 @@ export function makeMarks(body, article) {
         dropSpare(kept);
         if (kept === cursor) cursor = cursor.nextElementSibling;
         else moveBefore(body, kept, cursor);
-        if (!kept.isEqualNode(block)) morph(kept, block); // a link's target came or went
+        if (!kept.isEqualNode(block)) {
+          const before = kept.textContent ?? "";
+          morph(kept, block); // a link's target came or went; a part whose id is no hash of it, as the footnotes
+          if (kept.textContent !== before) changes.push([kept, before, false]);
+        }
         continue;
       }
       const match = spare.findIndex(({ tagName }) => tagName === block.tagName);

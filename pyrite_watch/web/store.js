@@ -3,11 +3,12 @@
 // An event says which entry changed; what the change was is fetched, a few by themselves, many as the
 // KB's whole state. Events are applied in slices, told once a frame, in a storm four times a second, and
 // held back while paused.
-import { ask, entryPath, get, part } from "./api.js";
+import { Offline, ask, entryPath, get, part } from "./api.js";
 
 const SLICE_MS = 8;
 const MAX_SINGLES = 30; // more titles of one KB than this come as its state: one request instead
 const RELOAD_EVERY_MS = 1_000;
+const RETRY_MS = 5_000;
 const HIDDEN_FLUSH_MS = 1_000; // a hidden tab gets no frames
 const IDLE_MS = 50; // after so long a pause an event is applied at once, not with the next frame
 const STORM_EVENTS = 100; // in one second: nobody reads along, and each frame that is drawn costs the writer a core
@@ -52,6 +53,7 @@ export class Store {
   #flushedAt = 0;
   #count = 0; // how many events were told in the second before #flushedAt, about
   #fetching = false;
+  #retryTimer = 0;
   #kbsTimer = 0;
 
   constructor() {
@@ -88,6 +90,7 @@ export class Store {
   /** Load everything; what is shown stays until the new state is there. */
   async load() {
     await Promise.all([this.loadKbs(), this.#loadState()]);
+    this.#fetch(); // what came meanwhile
   }
 
   async loadKbs() {
@@ -119,6 +122,7 @@ export class Store {
     for (const name of asked) this.#meanwhile.set(name, []);
     try {
       const response = await ask(`api/state${kb === undefined ? "" : `?kb=${part(kb)}`}`, { signal: AbortSignal.timeout(120_000) });
+      if (response.status === 404 && kb !== undefined) return void this.#wanted.delete(kb); // it is not served any more
       if (!response.ok || !response.body) throw response;
       /** @type {Map<string, Map<string, Entry>>} */
       const fresh = new Map();
@@ -281,8 +285,9 @@ export class Store {
           this.#tell(new Set([kb]), new Set(some.map(([id]) => keyOf(kb, id))));
         }
       }
-    } catch {
-      // Offline or gone: what is wanted stays so, and the next event or `ready` asks again.
+    } catch (fault) {
+      // What is wanted stays so: the next event or `ready` asks again. Where only this answer failed, none may come.
+      if (!(fault instanceof Offline)) this.#retryTimer ||= setTimeout(() => ((this.#retryTimer = 0), this.retry()), RETRY_MS);
     }
     this.#fetching = false;
   }

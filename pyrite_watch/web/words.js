@@ -21,9 +21,12 @@ export const clockOf = (when = new Date()) => clock.format(when);
 let today = ""; // asked for each row of a list: made once a minute
 let todayUntil = 0;
 
+/** A date alone is a day here, not in Greenwich. @param {string | undefined} ts */
+const dateOf = (ts) => new Date(ts?.length === 10 ? `${ts}T00:00` : (ts ?? Date.now()));
+
 /** A moment in few characters: the clock today, the day this year, else the date. @param {string | undefined} ts */
 export function shortTime(ts) {
-  const when = new Date(ts ?? Date.now());
+  const when = dateOf(ts);
   if (Number.isNaN(when.getTime())) return String(ts);
   if (Date.now() > todayUntil) {
     today = new Date().toDateString();
@@ -36,7 +39,7 @@ export function shortTime(ts) {
 
 /** @param {string} [ts] */
 export function timeOf(ts) {
-  const when = new Date(ts ?? Date.now());
+  const when = dateOf(ts);
   const good = !Number.isNaN(when.getTime());
   const text = good && when.toDateString() === new Date().toDateString() ? clock.format(when) : shortTime(ts);
   return make("time", { dateTime: good ? when.toISOString() : null, title: good ? full.format(when) : null }, text);

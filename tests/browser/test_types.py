@@ -88,7 +88,7 @@ def test_trimming_leaves_out_comments_and_indentation() -> None:
         "/**\n * Doc.\n */\nexport const f = /** @type {any} */ (a) => {\n"
         '  // Why.\n  return "http://x/"; // so\n};\n'
     )
-    assert trim(script, ".js") == 'export const f = (a)=>{\nreturn "http://x/";\n};\n'
+    assert trim(script, ".js") == 'export const f=(a)=>{\nreturn "http://x/";\n};\n'
     assert trim("/* Why. */\na { b: c; }\n\n  d { }\n", ".css") == "a{b:c}\nd{}\n"
     assert trim("<!-- kept -->\n  x", ".html") == "<!-- kept -->\n  x"
 

@@ -3,7 +3,7 @@
 // what one reads stays in place while others come and go above it.
 import { viewPath } from "../api.js";
 import { openNewEntry } from "../later.js";
-import { make, moveBefore, setText } from "../html.js";
+import { make, moveBefore, refill, setText } from "../html.js";
 import { plural, count, shortTime } from "../words.js";
 
 const SPARE = 12; // rows beyond each edge of the screen
@@ -80,7 +80,7 @@ export function openEntries(ctx, main, { kb }) {
         known = { row: make("li", { dataset: { kb, id: entry.id } }), entry: null, place: -1 };
         rows.set(entry.id, known);
       }
-      if (known.entry !== entry) known.row.replaceChildren(...fill(entry));
+      if (known.entry !== entry) refill(known.row, ...fill(entry));
       known.entry = entry;
       if (known.place !== place || known.row.ariaSetSize !== String(shown.length)) {
         known.row.style.transform = `translateY(${place * height}px)`;
@@ -122,13 +122,18 @@ export function openEntries(ctx, main, { kb }) {
       return;
     }
     const top = -list.getBoundingClientRect().top;
-    const first = top > 0 ? shown[Math.floor(top / height)] : null;
+    const at = Math.floor(top / height);
+    // The first that has not changed: one that has may go anywhere.
+    const first = top > 0 && shown.slice(at, at + SPARE).find(({ id, updated_at, title }) => {
+      const now = store.of(kb).get(id);
+      return now?.updated_at === updated_at && now?.title === title;
+    });
+    const before = shown.indexOf(first);
     if (stale) arrange();
     list.style.height = `${shown.length * height}px`;
     if (first) {
-      // The row at the top of the screen stays there.
+      // What is read at the top of the screen stays there.
       const place = shown.findIndex(({ id }) => id === first.id);
-      const before = Math.floor(top / height);
       if (place >= 0 && place !== before) scrollBy({ top: (place - before) * height, behavior: "instant" });
     }
     const meta = store.kbs.get(kb);

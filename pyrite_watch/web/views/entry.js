@@ -4,11 +4,12 @@
 import { ask, entryPath, get, inWords, part, viewPath } from "../api.js";
 import { showBlocks } from "../blocks.js";
 import { draftsOf } from "../drafts.js";
-import { make, setText } from "../html.js";
+import { make, refill, setText } from "../html.js";
 import { bringEditor, confirmDelete, loadWhenIdle, openNewEntry, style } from "../later.js";
 import { clockOf, problemText, timeOf } from "../words.js";
 
 const LINKS_EVERY_MS = 400; // other entries' changes: who links here, and what is missing
+const RETRY_MS = 5_000;
 const SHOWN_FIRST = 12; // fields of the front matter; more are folded
 
 /** @param {any} value */
@@ -82,7 +83,7 @@ export function openEntry(ctx, main, { kb, id }) {
     const links = JSON.stringify(entry.backlinks);
     if (links !== shownLinks) {
       shownLinks = links;
-      linkedList.replaceChildren(...entry.backlinks.map((/** @type {any} */ { kb_name, id: other, title: its }) => make(
+      refill(linkedList, ...entry.backlinks.map((/** @type {any} */ { kb_name, id: other, title: its }) => make(
         "li", { dataset: { kb: kb_name, id: other } }, make("a", { href: viewPath(kb_name, other) }, make("bdi", {}, its)), kb_name !== kb && make("span.meta", {}, ` · ${kb_name}`),
       )));
       linked.hidden = !entry.backlinks.length;
@@ -154,6 +155,7 @@ export function openEntry(ctx, main, { kb, id }) {
 
   let loading = false;
   let failed = false;
+  let retryTimer = 0;
   let again = false;
   let againSilent = true;
   /** @param {{silent?: boolean}} [options] */
@@ -193,7 +195,13 @@ export function openEntry(ctx, main, { kb, id }) {
         if (rendered.status >= 400 || !revision) isAt(entry.body.revision);
         showTools();
       } else if (entry.status === 404) absent();
-      else say(inWords(entry), true);
+      else {
+        failed = true;
+        say(inWords(entry), true);
+        // The connection may be fine: then nothing else asks again.
+        clearTimeout(retryTimer);
+        retryTimer = setTimeout(() => view.retry(), RETRY_MS);
+      }
     } catch (error) {
       failed = true;
       if (!closed && !there) say(`${inWords(error)} This entry is shown as soon as it does.`, true);
@@ -271,9 +279,12 @@ export function openEntry(ctx, main, { kb, id }) {
       const { type, kb_name, entry_id, moved_to } = event;
       if (type === "kb_synced") return;
       if (kb_name !== kb || entry_id !== id) return looksAgain();
-      if (type !== "entry_deleted") return void load();
+      if (type !== "entry_deleted") return void load({ silent: Boolean(editor?.isSaving) });
       if (moved_to) moved(moved_to.kb_name, moved_to.entry_id);
-      else if (there) gone();
+      else {
+        if (there) gone();
+        if (loading) load(); // what is under way may have been read before
+      }
     },
     /** @param {any} event */
     editorEvent(event) {
@@ -282,8 +293,13 @@ export function openEntry(ctx, main, { kb, id }) {
       if (event.moved_to) edited = { kb: event.moved_to.kb_name, id: event.moved_to.entry_id };
     },
     reload: () => load(),
-    retry: () => failed && load(),
-    onSaved: () => load({ silent: true }),
+    retry: () => failed && !closed && load(),
+    /** Maybe at an address that the editor has followed it to, and this view has not yet. @param {any} to */
+    onSaved(to) {
+      const isHere = to.kb === kb && to.id === id;
+      if (!isHere && to.kb === edited.kb && to.id === edited.id) moved(to.kb, to.id);
+      else load({ silent: true });
+    },
     onEditorClosed() {
       editor = view.editor = null;
       body.hidden = false;

@@ -3,7 +3,7 @@
 import { viewPath } from "../api.js";
 import { entryOf, unstored } from "../drafts.js";
 import { openNewEntry } from "../later.js";
-import { make } from "../html.js";
+import { make, refill } from "../html.js";
 import { plural } from "../words.js";
 
 /** The entries that have a draft; `id` is null for new ones. @returns {[string, string | null][]} */
@@ -58,7 +58,7 @@ export function openHome(ctx, main) {
       const shown = JSON.stringify([size, kb.description, kb.problems, kb.available]);
       let known = rows.get(kb.name);
       if (!known) rows.set(kb.name, (known = { row: make("li", { dataset: { kb: kb.name } }), shown: "" }));
-      if (known.shown !== shown) known.row.replaceChildren(...fill(kb, size));
+      if (known.shown !== shown) refill(known.row, ...fill(kb, size));
       known.shown = shown;
       if (kbs.children[at] !== known.row) kbs.insertBefore(known.row, kbs.children[at] ?? null);
       at += 1;
@@ -69,7 +69,7 @@ export function openHome(ctx, main) {
     // Text of an entry that is not here any more is found nowhere else.
     const lost = store.loaded ? drafted().filter(([kb, id]) => id !== null && !store.of(kb).has(id)) : [];
     const names = JSON.stringify(lost);
-    if (names !== lostShown) drafts.replaceChildren("Unsaved drafts of entries that are gone: ", ...lost.flatMap(([kb, id], at) => [at ? ", " : "", make("a", { href: viewPath(kb, /** @type {string} */ (id)) }, make("bdi", {}, `${kb} / ${id}`))]));
+    if (names !== lostShown) refill(drafts, "Unsaved drafts of entries that are gone: ", ...lost.flatMap(([kb, id], at) => [at ? ", " : "", make("a", { href: viewPath(kb, /** @type {string} */ (id)) }, make("bdi", {}, `${kb} / ${id}`))]));
     lostShown = names;
     drafts.hidden = !lost.length;
     quiet.hidden = activity.list.children.length > 0;

@@ -1,7 +1,7 @@
 // @ts-check
 // The files that are not, or not fully, entries, and why.
 import { viewPath } from "../api.js";
-import { make } from "../html.js";
+import { make, refill } from "../html.js";
 import { problemText, timeOf } from "../words.js";
 
 /** @param {any} ctx @param {HTMLElement} main @param {{kb?: string}} params */
@@ -22,7 +22,7 @@ export function openProblems(ctx, main, { kb }) {
     const now = JSON.stringify([found, store.loaded]);
     if (now === before) return;
     before = now;
-    list.replaceChildren(...found.map((/** @type {any} */ problem) => {
+    refill(list, ...found.map((/** @type {any} */ problem) => {
       const entry = [...store.of(problem.kb_name).values()].find(({ path }) => path === problem.path);
       return make(
         "li", { dataset: { kb: problem.kb_name } },
