@@ -23,7 +23,8 @@ FEED = """async ({ groups, each, every_ms, then_ms }) => {
   const send = async (count) => {
     for (; count; count--) {
       offset += 1;
-      store.receive({ type: "entry_deleted", kb_name: "kb", entry_id: `e-${offset}`, epoch: "e", offset }, {});
+      const event = { type: "entry_deleted", kb_name: "kb", entry_id: `e-${offset}`, epoch: "e", offset };
+      store.receive(event, {});
     }
     isReceiving = true; // until the microtasks are through: what is told in one of them is told at once
     await new Promise((done) => queueMicrotask(done));
@@ -44,7 +45,7 @@ FEED = """async ({ groups, each, every_ms, then_ms }) => {
 def feed(
     page: Page, *, groups: int, each: int, every_ms: float, then_ms: float
 ) -> tuple[list[dict[str, Any]], float]:
-    """Give it groups of events, then after a while one more; what it told, and when the groups were through."""
+    """Give it groups of events, then after a while one more; what it told, and when the groups ended."""
     given = {"groups": groups, "each": each, "every_ms": every_ms, "then_ms": then_ms}
     result = page.evaluate(FEED, given)
     return result["told"], result["ended_ms"]
