@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pyrite_watch.disk.git import GitHold, GitHolds
 from pyrite_watch.disk.ignore import GITIGNORE_FILE, IGNORE_FILE, IgnoreRules
 from pyrite_watch.disk.settle import DirtyPath, Settler
 from pyrite_watch.index import files
@@ -101,6 +102,7 @@ class Reconciler:
         self.progress = Progress(active=not store.has_epoch)
         self._back = store.name_kbs()
         self._started = False
+        self._git = GitHolds()
         self.roots = Roots(kbs, files.load_kb_rows(store.connection))
 
     def take_hints(self, kb_name: KbName, paths: Sequence[str], origin: Origin = "disk") -> None:
@@ -159,7 +161,7 @@ class Reconciler:
 
     def _find_differing(self, kb: WatchedKb) -> list[str]:
         """Walk a KB and list the paths that are not as the index has them; "" where the walk met problems."""
-        gatherer = Gatherer(self.store.connection, None, self.options.max_entry_bytes, self.clock())
+        gatherer = Gatherer(self.store.connection, None, self.options.max_entry_bytes, self.clock)
         gather = self._open_gather(kb, is_whole=True)
         paths = gatherer.differing(gather, "")
         return [""] if gather.scan_problems else paths
@@ -224,6 +226,7 @@ class Reconciler:
         """Order the comparison that a root which is back, or is another directory, asks for."""
         for kb in kbs:
             kb.replaced = False
+            self._git.forget(kb.kb.root)
         for kb in (*kbs, *self.roots.find_nested()):
             self.settler.add(kb.name, "", "disk", self.clock())
         self.listeners.on_roots_changed()
@@ -250,11 +253,17 @@ class Reconciler:
         return any(not kb.available for kb in self.roots)
 
     def _let_git_finish(self, by_kb: dict[str, list[DirtyPath]], now_s: float) -> None:
+        # Asked once for all KBs of a repository: what one command does to them is one batch.
+        asked: dict[int, bool] = {}
         for name in list(by_kb):
             kb = self.roots[name]
-            hold = kb.git_hold
-            if hold.holds(now_s, time.time()):
-                held = [self._note_missing(kb, dirty, now_s) for dirty in by_kb.pop(name)]
+            hold = self._git.of(kb.kb.root)
+            if hold is None:
+                continue
+            if id(hold) not in asked:
+                asked[id(hold)] = hold.holds(now_s, time.time())
+            if asked[id(hold)]:
+                held = [self._note_missing(kb, hold, dirty, now_s) for dirty in by_kb.pop(name)]
                 due_s = hold.next_look_s(now_s)
             elif now_s < hold.missing_until_s:
                 # What git has taken away is told with what it has written: one batch.
@@ -264,13 +273,13 @@ class Reconciler:
             for dirty in held:
                 self.settler.put_back(dirty, due_s)
 
-    def _note_missing(self, kb: WatchedKb, dirty: DirtyPath, now_s: float) -> DirtyPath:
+    def _note_missing(self, kb: WatchedKb, hold: GitHold, dirty: DirtyPath, now_s: float) -> DirtyPath:
         """Let the time of a missing file run while it is held. Looks once for each hint."""
-        if dirty.due_s == kb.git_hold.look_s:
+        if dirty.due_s == hold.look_s:
             return dirty
         if os.path.lexists(kb.kb.root / dirty.path):
             return replace(dirty, missing_since_s=None)
-        kb.git_hold.missing_until_s = now_s + self.settler.settle_s
+        hold.missing_until_s = now_s + self.settler.settle_s
         return replace(dirty, missing_since_s=now_s)
 
     def _run_batch(
@@ -288,7 +297,7 @@ class Reconciler:
         After an error nothing is forgotten: every path is dirty again.
         """
         batch = Batch(always_synced=always_synced, silent=silent, quiet=quiet)
-        gatherer = Gatherer(self.store.connection, settler, self.options.max_entry_bytes, now_s)
+        gatherer = Gatherer(self.store.connection, settler, self.options.max_entry_bytes, self.clock)
         gathers: list[KbGather] = []
         try:
             for name, dirty in by_kb.items():
@@ -303,7 +312,7 @@ class Reconciler:
             gatherer.settle_unfinished(gathers)
             self._gather_explained(gatherer, settler, gathers)
             gatherer.settle_unfinished(gathers)
-            settle_missing(self.store.connection, settler, gathers, now_s)
+            settle_missing(self.store.connection, settler, gathers, now_s, self.clock())
             for gather in gathers:
                 gatherer.close(gather)
             self.take_deferred(gatherer)
@@ -411,7 +420,7 @@ class Reconciler:
             DirtyPath(self.roots[name].name, path, "sweep", now_s, now_s)
             for name in names
             if self.roots[name].available
-            for path in self._differing(self.roots[name], now_s)
+            for path in self._differing(self.roots[name])
         ]
         step = FIRST_INDEX_PATHS if silent else MAX_BATCH_PATHS
         self.progress.done, self.progress.total = 0, len(pending)
@@ -438,8 +447,8 @@ class Reconciler:
                 break
         return totals
 
-    def _differing(self, kb: WatchedKb, now_s: float) -> list[str]:
-        gatherer = Gatherer(self.store.connection, None, self.options.max_entry_bytes, now_s)
+    def _differing(self, kb: WatchedKb) -> list[str]:
+        gatherer = Gatherer(self.store.connection, None, self.options.max_entry_bytes, self.clock)
         gather = self._open_gather(kb, is_whole=True)
         paths = gatherer.differing(gather, "")
         batch = Batch(origin="sweep")

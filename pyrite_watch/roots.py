@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pyrite_watch.disk import git
 from pyrite_watch.disk.ignore import IgnoreRules, read_ignore_rules
 from pyrite_watch.disk.root import RootLook, look_at_root
 from pyrite_watch.index.files import KbRow
@@ -39,7 +38,6 @@ class WatchedKb:
     available: bool
     device: int | None
     inode: int | None
-    git_hold: git.GitHold
     committed: Availability
     """What the index says of the root. Until a look is committed it is noted again and again."""
     replaced: bool = False
@@ -115,7 +113,6 @@ class WatchedKb:
             # Never taken back here: only who has told the difference does that.
             self.replaced |= not self.available or self.inode is not None
             self.available, self.device, self.inode = True, look.device, look.inode
-            self.git_hold = git.GitHold(self.kb.root)
         self._note(batch, look.missing)
         return self.available
 
@@ -150,11 +147,8 @@ class Roots:
         self._kbs: dict[str, WatchedKb] = {}
         for kb in kbs:
             row = rows[kb.name]
-            hold = git.GitHold(kb.root)
-            known = Availability(row.available, row.device, row.inode)
-            self._kbs[kb.name] = WatchedKb(
-                kb, row.kb_id, (), row.indexed, row.available, row.device, row.inode, hold, known
-            )
+            looked = (row.available, row.device, row.inode)
+            self._kbs[kb.name] = WatchedKb(kb, row.kb_id, (), row.indexed, *looked, Availability(*looked))
         for watched in self:
             watched.all = tuple(self._kbs.values())
         self.find_nested()

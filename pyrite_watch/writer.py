@@ -358,7 +358,7 @@ class Writer:
             parsed = parse_entry(data, path)
             gather.disk[path] = FileOnDisk(path, files.signed_state(state), revision_of(data), parsed, True)
         # Who waits for an id that becomes free, and who owns one that is claimed.
-        gatherer = Gatherer(store.connection, None, self._max_entry_bytes, reconciler.clock())
+        gatherer = Gatherer(store.connection, None, self._max_entry_bytes, reconciler.clock)
         gatherer.close(gather)
         reconciler.take_deferred(gatherer)
         return store.apply(Batch([plan_kb(gather.view())], origin=origin, quiet=origin == "api"))

@@ -64,29 +64,86 @@ def _linked_git_dir(marker: Path) -> Path | None:
 
 
 @dataclass(slots=True)
+class _Place:
+    """Where a root's repository is; a nearer `.git` than that of `markers` may come at any time."""
+
+    git_dir: Path
+    work_tree: str
+    markers: tuple[Path, ...]
+
+    @classmethod
+    def find(cls, folder: Path) -> _Place | None:
+        git_dir, work_tree = find_repository(folder)
+        if git_dir is None:
+            return None
+        below = [one for one in (folder, *folder.parents) if len(one.parts) > len(Path(work_tree).parts)]
+        return cls(git_dir, work_tree, tuple(one / ".git" for one in below))
+
+    def is_still_there(self) -> bool:
+        return os.path.isdir(self.git_dir) and not any(os.path.lexists(marker) for marker in self.markers)
+
+
+class GitHolds:
+    """The holds of all KBs: those in one repository have one, so that what one command does is one batch.
+
+    One thread uses it.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[Path, _Place] = {}
+        self._holds: dict[Path, GitHold] = {}
+
+    def of(self, root: Path) -> GitHold | None:
+        """Give the hold of the repository that a root is in now; None outside of any."""
+        # Each time: `git init` may come after the start, a link may lead elsewhere, and this is a few
+        # microseconds.
+        folder = Path(os.path.realpath(root))
+        place = self._places.get(folder)
+        if place is None or not place.is_still_there():
+            place = _Place.find(folder)
+            if place is None:
+                return None
+            self._places[folder] = place
+        hold = self._holds.get(place.git_dir)
+        if hold is None:
+            hold = self._holds[place.git_dir] = GitHold(place.git_dir, place.work_tree)
+        return hold
+
+    def forget(self, root: Path) -> None:
+        """Another folder is in a root's place, perhaps with a repository of its own."""
+        place = self._places.pop(Path(os.path.realpath(root)), None)
+        if place is not None:
+            self._holds.pop(place.git_dir, None)
+
+
+@dataclass(slots=True)
 class GitHold:
-    """Whether the changes of one KB are held. One thread uses it; times in seconds, monotonic.
+    """Whether the changes of one repository are held. One thread uses it; times in seconds, monotonic.
 
     Until `missing_until_s` a file that was seen to be missing meanwhile may still come back.
     """
 
-    root: Path
+    git_dir: Path
+    work_tree: str
     missing_until_s: float = float("-inf")
-    _git_dir: Path | None = None
-    _work_tree: str = ""
     _process: int | None = None
     _lock_inode: int | None = None
     _first_seen_s: float = 0.0
     _last_seen_s: float = float("-inf")
     _held_since_s: float | None = None
+    _looked_s: float = float("-inf")
     _next_look_s: float = float("-inf")
 
     def holds(self, now_s: float, wall_s: float) -> bool:
         """Tell whether git is at work at this moment, or was until just now."""
-        if self._git_dir is None or not os.path.isdir(self._git_dir):
-            # Each time: `git init` may come after the start, and this is a few microseconds.
-            self._git_dir, self._work_tree = find_repository(self.root)
-        if self._git_dir is None or not self._is_at_work(self._git_dir, now_s, wall_s):
+        if now_s - self._looked_s > REBASE_QUIET_S:
+            # Nobody looked, as nothing was left to be held: a lock may be another one with the same inode,
+            # and a hold that had all its time is over.
+            self._lock_inode = None
+            if self._held_since_s is not None and now_s - self._held_since_s >= LOCK_MAX_S:
+                self._held_since_s = None
+        self._looked_s = now_s
+        if not self._is_at_work(now_s, wall_s):
             self._held_since_s = None
             return False
         if self._held_since_s is None:
@@ -105,7 +162,8 @@ class GitHold:
             self._next_look_s = now_s + RECHECK_S
         return self._next_look_s
 
-    def _is_at_work(self, git_dir: Path, now_s: float, wall_s: float) -> bool:
+    def _is_at_work(self, now_s: float, wall_s: float) -> bool:
+        git_dir = self.git_dir
         try:
             status = os.lstat(git_dir / "index.lock")
         except OSError:
@@ -131,8 +189,8 @@ class GitHold:
         return True
 
     def _is_running(self) -> bool:
-        if self._process is None or not is_rewriting_git(self._process, self._work_tree):
-            self._process = find_rewriting_git(self._work_tree)
+        if self._process is None or not is_rewriting_git(self._process, self.work_tree):
+            self._process = find_rewriting_git(self.work_tree)
         return self._process is not None
 
 

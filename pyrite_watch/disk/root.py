@@ -30,8 +30,9 @@ def look_at_root(
     """Look at a root, which may be a link.
 
     Another directory than the known one that is empty is what an unmounted drive leaves behind: it
-    counts as missing, as one that is gone or cannot be listed. Where the file system tells no time
-    of birth, so does an empty one that was away: nobody can say whether it is another.
+    counts as missing, as one that is gone or cannot be listed. So does one with hidden names alone: what
+    `git clone` has made of it so far, or a drive's own. Where the file system tells no time of birth, so
+    does an empty one that was away: nobody can say whether it is another.
     """
     try:
         status = os.stat(root)
@@ -43,7 +44,7 @@ def look_at_root(
         same = status.st_dev == known_device and known_inode in (inode, status.st_ino)
         other = known_inode is not None and (not same or (was_away and born_ns is None))
         with os.scandir(root) as listing:
-            if other and next(listing, None) is None:
+            if other and all(found.name.startswith(".") for found in listing):
                 return RootLook(None, None, "another folder is in its place, and it is empty")
     except FileNotFoundError:
         return RootLook(None, None, "the folder is gone")

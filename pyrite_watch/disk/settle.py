@@ -30,6 +30,7 @@ and so that a root that is being deleted is seen to be gone before its files are
 class DirtyPath:
     """A hint that a path may differ: since when, by whom, and when it is to be looked at.
 
+    `unfinished_since_s` is when it was first seen half written.
     `missing_revisions` are what a missing file held: a new file with one of them explains it.
     `is_folder_look` marks the second look at a folder, which does not order another.
     """
@@ -41,6 +42,7 @@ class DirtyPath:
     due_s: float
     missing_since_s: float | None = None
     missing_revisions: frozenset[Revision] = frozenset()
+    unfinished_since_s: float | None = None
     is_folder_look: bool = False
 
 
@@ -52,13 +54,17 @@ def merge(one: DirtyPath, other: DirtyPath) -> DirtyPath:
 
     A write that could not be committed at once stays `api`, also when its echo comes meanwhile.
     """
-    times = [since_s for since_s in (one.missing_since_s, other.missing_since_s) if since_s is not None]
+    missing_s = [since_s for since_s in (one.missing_since_s, other.missing_since_s) if since_s is not None]
+    half_s = [
+        since_s for since_s in (one.unfinished_since_s, other.unfinished_since_s) if since_s is not None
+    ]
     return replace(
         one,
         origin=min(one.origin, other.origin, key=_ORIGINS.index),
         since_s=min(one.since_s, other.since_s),
         due_s=min(one.due_s, other.due_s),
-        missing_since_s=min(times, default=None),
+        missing_since_s=min(missing_s, default=None),
+        unfinished_since_s=min(half_s, default=None),
         missing_revisions=one.missing_revisions | other.missing_revisions,
         is_folder_look=one.is_folder_look and other.is_folder_look,
     )
@@ -149,16 +155,17 @@ class Settler:
         else:
             self._dirty.setdefault((later.kb_name, later.path), later)
 
-    def wait_missing(self, missing: list[DirtyPath], now_s: float) -> list[DirtyPath]:
-        """Put back the missing paths of one KB whose time is not over; return the others.
+    def wait_missing(self, missing: list[DirtyPath], now_s: float, seen_s: float) -> list[DirtyPath]:
+        """Put back the missing paths of one KB whose time was not over at `now_s`; return the others.
 
+        The time of those that are missing for the first time begins when they were seen to be, `seen_s`.
         As long as more of them go missing they wait together, at most `MISSING_MAX_S`.
         """
         for dirty in missing:
             if dirty.missing_since_s is None:
-                self._newest_missing_s[dirty.kb_name] = now_s
+                self._newest_missing_s[dirty.kb_name] = seen_s
         waiting = [
-            dirty if dirty.missing_since_s is not None else replace(dirty, missing_since_s=now_s)
+            dirty if dirty.missing_since_s is not None else replace(dirty, missing_since_s=seen_s)
             for dirty in missing
         ]
         over = []
@@ -179,22 +186,27 @@ class Settler:
         newest_s = self._newest_missing_s.get(dirty.kb_name, since_s)
         return min(max(newest_s, since_s) + self.settle_s, since_s + MISSING_MAX_S)
 
-    def wait_incomplete(self, dirty: DirtyPath, now_s: float, changed_ago_s: float) -> bool:
-        """Put back an unfinished file, unless its time is over; tell whether it waits.
+    def wait_incomplete(self, dirty: DirtyPath, seen_s: float, changed_ago_s: float) -> bool:
+        """Put back a file that was seen to be unfinished at `seen_s`, unless its time is over; tell whether
+        it waits.
 
-        `changed_ago_s` is the age of its last change: one that was left like this long ago is not
-        being written.
+        `changed_ago_s` is the age that its last change had then: one that was left like this long ago is not
+        being written. Its time begins with the first such look: its hint may have waited for others, or for
+        git. One that was gone has just been begun; if it goes once more, it has all its time once more to
+        come back.
         """
         if dirty.missing_revisions or dirty.missing_since_s is not None:
-            # It was gone, so what is written now has just been begun. If it goes once more, it has all its
-            # time once more to come back.
-            dirty = replace(dirty, since_s=now_s, missing_since_s=None, missing_revisions=frozenset())
-        deadline = min(dirty.since_s + self.incomplete_s, now_s + max(0.0, self.incomplete_s - changed_ago_s))
-        if now_s >= deadline:
+            dirty = replace(dirty, since_s=seen_s, missing_since_s=None, missing_revisions=frozenset())
+            since_s = seen_s
+        else:
+            since_s = seen_s if dirty.unfinished_since_s is None else dirty.unfinished_since_s
+        dirty = replace(dirty, unfinished_since_s=since_s)
+        deadline = min(since_s + self.incomplete_s, seen_s + max(0.0, self.incomplete_s - changed_ago_s))
+        if seen_s >= deadline:
             return False
         # Most saves are closed a moment after their first notification: they must not wait for long.
-        recheck_s = SOON_S if now_s - dirty.since_s < SOON_FOR_S else RECHECK_S
-        self.put_back(dirty, min(now_s + recheck_s, deadline))
+        recheck_s = SOON_S if seen_s - since_s < SOON_FOR_S else RECHECK_S
+        self.put_back(dirty, min(seen_s + recheck_s, deadline))
         return True
 
     def next_due_s(self) -> float | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from pyrite_watch.disk.ignore import IgnoreRules
 from pyrite_watch.disk.parse import parse_entry, revision_of
@@ -36,6 +37,19 @@ never named: a folder is walked again after these times."""
 _NEVER_READ = Revision("")
 
 
+class Unfinished(NamedTuple):
+    """A file that may be half written, as it was looked at: when, and how old its last change was then.
+
+    Noted then: a batch may take longer than a half has time to become whole.
+    """
+
+    dirty: DirtyPath
+    file: FileOnDisk
+    is_open: bool
+    seen_s: float
+    changed_ago_s: float
+
+
 @dataclass(slots=True)
 class KbGather:
     """One KB's part of a pass, while it is gathered."""
@@ -51,8 +65,8 @@ class KbGather:
     missing: dict[str, DirtyPath] = field(default_factory=dict)
     scan_problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
-    unfinished: dict[str, tuple[DirtyPath, FileOnDisk, bool]] = field(default_factory=dict)
-    """Files that may wait for their end, and whether they are open: decided when all that went is known."""
+    unfinished: dict[str, Unfinished] = field(default_factory=dict)
+    """Files that may wait for their end: decided when all that went is known."""
     with_problem: frozenset[str] | None = None
     """The paths of files with a problem, loaded when first asked for."""
     changed_at_s: float = 0.0
@@ -71,12 +85,17 @@ class Gatherer:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, settler: Settler | None, max_entry_bytes: int, now_s: float
+        self,
+        connection: sqlite3.Connection,
+        settler: Settler | None,
+        max_entry_bytes: int,
+        clock: Callable[[], float],
     ) -> None:
         self._connection = connection
         self._settler = settler
         self._max_entry_bytes = max_entry_bytes
-        self._now_s = now_s
+        self._clock = clock
+        self._now_s = clock()
         self.deferred: list[tuple[KbName, str, Origin]] = []
 
     def gather(self, kb: KbGather, dirty: Iterable[DirtyPath]) -> list[DirtyPath]:
@@ -199,7 +218,8 @@ class Gatherer:
         if self._settler is None and is_open and file.parsed is not None:
             self.deferred.append((kb.kb_name, path, dirty.origin))
         elif self._settler is not None and _is_incomplete(file, raw) and file.state is not None:
-            kb.unfinished[path] = (dirty, file, is_open)
+            age_s = max(0.0, time.time() - file.state.ctime_ns / 1e9)
+            kb.unfinished[path] = Unfinished(dirty, file, is_open, self._clock(), age_s)
         else:
             self._take(kb, path, file)
 
@@ -216,15 +236,13 @@ class Gatherer:
         settler = self._settler
         for kb in kbs:
             gone = {kb.indexed[path].revision for kb in kbs for path in kb.missing}
-            for path, (dirty, file, is_open) in kb.unfinished.items():
+            for path, (dirty, file, is_open, seen_s, changed_ago_s) in kb.unfinished.items():
                 assert settler is not None
-                assert file.state is not None
                 may_be_moved = path not in kb.indexed and not is_open
                 if may_be_moved and (file.revision in gone or settler.explained_by([file.revision])):
                     self._take(kb, path, file)
                     continue
-                age_s = time.time() - file.state.ctime_ns / 1e9
-                if not settler.wait_incomplete(dirty, self._now_s, max(0.0, age_s)):
+                if not settler.wait_incomplete(dirty, seen_s, changed_ago_s):
                     self._take(kb, path, file)
             kb.unfinished.clear()
 

@@ -35,12 +35,17 @@ def explained(settler: Settler | None, kbs: Iterable[KbGather]) -> list[DirtyPat
 
 
 def settle_missing(
-    connection: sqlite3.Connection, settler: Settler | None, kbs: Collection[KbGather], now_s: float
+    connection: sqlite3.Connection,
+    settler: Settler | None,
+    kbs: Collection[KbGather],
+    now_s: float,
+    seen_s: float,
 ) -> None:
     """Decide which missing files are gone: those that were renamed, and the overdue.
 
     The others wait, and so does what may be one of them under another name: what they make together is one
-    batch. Without a settler nothing waits.
+    batch. Without a settler nothing waits. `now_s` is when the pass began: all were looked at after it. Whose
+    time begins only now, `seen_s`, has all of it: a walk may have taken long.
     """
     if settler is None:
         for kb in kbs:
@@ -62,7 +67,7 @@ def settle_missing(
                 gone.add(kb.kb_name, record)
             else:
                 unexplained.append(replace(hint, missing_revisions=_contents_of(record)))
-        for dirty in settler.wait_missing(unexplained, now_s):
+        for dirty in settler.wait_missing(unexplained, now_s, seen_s):
             if kb.rules.is_unfinished and (whole := settler.waiting(kb.kb_name, "")) is not None:
                 # The rules file is away, too, or half written: what it hides may have the same id, and is
                 # looked at when that is decided. (Bug: `git stash` took away both, and the id was told as

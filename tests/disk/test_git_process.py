@@ -82,7 +82,7 @@ def test_a_rebase_is_found_until_it_ends(repository: Repository, rebase: subproc
 @needs_proc
 def test_a_running_rebase_lengthens_a_hold(repository: Repository, rebase: subprocess.Popen[bytes]) -> None:
     """But begins none: who edits while a rebase waits for him is told at once."""
-    hold = GitHold(repository.work)
+    hold = GitHold(repository.work / ".git", str(repository.work))
     wall_s = (repository.work / ".git" / "index").stat().st_ctime + 60
     assert not hold.holds(100.0, wall_s)
     lock = repository.work / ".git" / "index.lock"
@@ -102,7 +102,7 @@ def test_a_rebase_that_has_just_written_holds_what_comes_late(
     repository: Repository, rebase: subprocess.Popen[bytes]
 ) -> None:
     """On a busy machine a hint may come when git has been quiet for longer than between two commits."""
-    hold = GitHold(repository.work)
+    hold = GitHold(repository.work / ".git", str(repository.work))
     wall_s = os.lstat(repository.work / ".git" / "index").st_ctime
     assert not hold.holds(100.0, wall_s + LOCK_MAX_S + 1), "it stands open"
     assert hold.holds(100.0, wall_s + 2 * REBASE_QUIET_S)

@@ -53,19 +53,24 @@ def test_where_no_birth_is_known_an_empty_root_that_was_away_stays_away(
 
 
 def test_another_root_that_is_empty_is_missing(tmp_path: Path) -> None:
-    """An unmounted drive leaves an empty folder; one with anything in it is believed."""
+    """An unmounted drive leaves an empty folder, `git clone` begins with `.git`: hidden names are nothing."""
     status = os.stat(tmp_path)
     root = tmp_path / "kb"
     root.mkdir()
     assert look_at_root(root, status.st_dev, status.st_ino).missing is not None
     assert look_at_root(root, status.st_dev + 1, os.stat(root).st_ino).missing is not None
-    (root / ".hidden").touch()
+    (root / ".git").mkdir()
+    assert look_at_root(root, status.st_dev, status.st_ino).missing is not None
+    (root / "a.md").touch()
     assert look_at_root(root, status.st_dev, status.st_ino).missing is None
 
 
 def test_the_known_root_may_be_empty(tmp_path: Path) -> None:
     """Somebody deleted all that was in it: that is a fact. Older versions noted the inode's number."""
     status = os.stat(tmp_path)
+    (tmp_path / ".git").mkdir()
+    assert look_at_root(tmp_path, status.st_dev, status.st_ino).missing is None
+    (tmp_path / ".git").rmdir()
     assert look_at_root(tmp_path, status.st_dev, status.st_ino).missing is None
 
 

@@ -33,7 +33,7 @@ def _taken(settler: Settler, now_s: float) -> list[str]:
 
 def _miss(settler: Settler, path: str, now_s: float) -> list[DirtyPath]:
     settler.add(KB, path, "disk", now_s)
-    return settler.wait_missing(settler.take_due(now_s), now_s)
+    return settler.wait_missing(settler.take_due(now_s), now_s, now_s)
 
 
 def test_a_hint_is_due_at_once_and_once(settler: Settler) -> None:
@@ -115,7 +115,7 @@ def test_a_missing_file_waits_120_ms(settler: Settler) -> None:
     assert settler.next_due_s() == pytest.approx(1.12)
     assert settler.take_due(1.1) == []
     (dirty,) = settler.take_due(1.12)
-    assert settler.wait_missing([dirty], 1.12) == [dirty]
+    assert settler.wait_missing([dirty], 1.12, 1.12) == [dirty]
     assert len(settler) == 0
 
 
@@ -124,7 +124,7 @@ def test_a_hint_about_a_missing_file_has_it_looked_at_at_once(settler: Settler) 
     _miss(settler, "a.md", 1.0)
     settler.add(KB, "a.md", "disk", 1.05)
     (dirty,) = settler.take_due(1.05)
-    assert settler.wait_missing([dirty], 1.05) == []
+    assert settler.wait_missing([dirty], 1.05, 1.05) == []
     assert settler.next_due_s() == pytest.approx(1.17)
 
 
@@ -135,7 +135,7 @@ def test_a_missing_file_that_is_named_all_the_time_is_told_in_the_end(settler: S
     for number in range(1, 60):
         now_s = number * 0.05
         settler.add(KB, "a.md", "disk", now_s)
-        over += [now_s for _ in settler.wait_missing(settler.take_due(now_s), now_s)]
+        over += [now_s for _ in settler.wait_missing(settler.take_due(now_s), now_s, now_s)]
     assert over[0] == pytest.approx(MISSING_MAX_S + 0.1, abs=0.06)
 
 
@@ -147,8 +147,8 @@ def test_a_missing_file_that_was_seen_meanwhile_has_all_its_time_again(settler: 
     dirty = replace(dirty, missing_since_s=1.0)  # as without the hint
     assert settler.wait_incomplete(dirty, 1.1, 0.0)
     (dirty,) = settler.take_due(1.13)
-    assert dirty.since_s == 1.1, "and all its time to be finished"
-    assert settler.wait_missing([dirty], 1.13) == []
+    assert dirty.unfinished_since_s == 1.1, "and all its time to be finished"
+    assert settler.wait_missing([dirty], 1.13, 1.13) == []
     assert settler.next_due_s() == pytest.approx(1.25)
 
 
@@ -160,7 +160,7 @@ def test_a_stream_of_deletions_waits_together(settler: Settler) -> None:
     assert settler.take_due(1.01) == []
     due = settler.take_due(1.03)
     assert len(due) == 10
-    assert settler.wait_missing(due, 1.03) == due
+    assert settler.wait_missing(due, 1.03, 1.03) == due
 
 
 def test_a_stream_of_deletions_holds_each_for_two_seconds_at_most(settler: Settler) -> None:
@@ -180,7 +180,7 @@ def test_deletions_in_one_kb_do_not_hold_those_of_another(settler: Settler) -> N
     """Each KB is told by itself."""
     _miss(settler, "a.md", 0.0)
     settler.add(KbName("other"), "b.md", "disk", 0.1)
-    settler.wait_missing(settler.take_due(0.1), 0.1)
+    settler.wait_missing(settler.take_due(0.1), 0.1, 0.1)
     assert _taken(settler, 0.12) == ["a.md"]
 
 
@@ -189,7 +189,7 @@ def test_a_missing_file_replaces_the_wait_for_its_end(settler: Settler) -> None:
     settler.add(KB, "a.md", "disk", 0.0)
     (dirty,) = settler.take_due(0.0)
     settler.wait_incomplete(dirty, 0.0, 0.0)
-    assert settler.wait_missing([DirtyPath(KB, "a.md", "disk", 0.01, 0.01)], 0.01) == []
+    assert settler.wait_missing([DirtyPath(KB, "a.md", "disk", 0.01, 0.01)], 0.01, 0.01) == []
     assert settler.next_due_s() == pytest.approx(0.13)
     assert _taken(settler, 0.13) == ["a.md"]
 
@@ -197,7 +197,7 @@ def test_a_missing_file_replaces_the_wait_for_its_end(settler: Settler) -> None:
 def test_a_missing_file_is_explained_by_what_it_held(settler: Settler) -> None:
     """It goes on waiting until somebody says that it is gone."""
     held = frozenset({Revision("r1"), Revision("r2")})
-    settler.wait_missing([DirtyPath(KB, "a.md", "disk", 0.0, 0.0, missing_revisions=held)], 0.0)
+    settler.wait_missing([DirtyPath(KB, "a.md", "disk", 0.0, 0.0, missing_revisions=held)], 0.0, 0.0)
     assert [dirty.path for dirty in settler.explained_by({Revision("r2")})] == ["a.md"]
     assert settler.explained_by({Revision("r3")}) == []
     assert len(settler) == 1
@@ -232,8 +232,24 @@ def test_a_file_that_is_not_closed_for_long_is_looked_at_less_often() -> None:
     """The first looks come fast: most saves are closed a moment after their first notification."""
     settler = Settler(0.12, 0.4)
     dirty = DirtyPath(KbName("kb"), "a.md", "disk", 0.0, 0.0)
-    assert settler.wait_incomplete(dirty, SOON_FOR_S / 2, 0.0)
-    assert settler.next_due_s() == pytest.approx(SOON_FOR_S / 2 + SOON_S)
-    (dirty,) = settler.take_due(SOON_FOR_S)
-    assert settler.wait_incomplete(dirty, SOON_FOR_S, 0.0)
-    assert settler.next_due_s() == pytest.approx(SOON_FOR_S + RECHECK_S)
+    assert settler.wait_incomplete(dirty, 5.0, 0.0)
+    assert settler.next_due_s() == pytest.approx(5.0 + SOON_S)
+    (dirty,) = settler.take_due(5.0 + SOON_FOR_S)
+    assert settler.wait_incomplete(dirty, 5.0 + SOON_FOR_S, 0.0)
+    assert settler.next_due_s() == pytest.approx(5.0 + SOON_FOR_S + RECHECK_S)
+
+
+def test_the_time_of_an_unfinished_file_begins_with_the_look_that_found_it_so(settler: Settler) -> None:
+    """Bug: a hint that had waited for git had used it up, and a half was told at once."""
+    dirty = DirtyPath(KB, "a.md", "disk", 0.0, 3.0)
+    assert settler.wait_incomplete(dirty, 3.0, 0.0)
+    (dirty,) = settler.take_due(3.3)
+    assert settler.wait_incomplete(dirty, 3.3, 0.0)
+    (dirty,) = settler.take_due(3.41)
+    assert not settler.wait_incomplete(dirty, 3.41, 0.0)
+
+
+def test_the_time_of_a_missing_file_begins_when_it_was_seen_to_be(settler: Settler) -> None:
+    """Bug: it began with the pass; where that had walked for long, it was over at once."""
+    assert settler.wait_missing([DirtyPath(KB, "a.md", "disk", 0.0, 0.0)], 0.0, 5.0) == []
+    assert settler.next_due_s() == pytest.approx(5.12)

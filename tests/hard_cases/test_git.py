@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from harness.expect import check_lines, counts, lines, synced, told_of, watching
-from harness.fixtures import Starter
+from harness.fixtures import Starter, make_small_kb
 from harness.reader import read_kb
 from harness.repository import LAYOUTS, Repository, entry_path
 from harness.scene import Scene
-from harness.tools import needs_git, run_tool
+from harness.tools import git, needs_git, run_tool
+
+from .stage import note, on_stage, save, tells
 
 pytestmark = [needs_git, pytest.mark.timeout(180)]
 
@@ -148,6 +151,70 @@ def test_checkout_away_and_back(start: Starter, home: Path, change: Callable[[Re
         # And a change that stays is told: the silence was not deafness.
         events = scene.observe(lambda: repository.write([7], "Edited."), changes=1)
         check_lines(events, updates([7]))
+        scene.check()
+
+
+def test_checkout_that_moves_a_file_to_the_next_kb(start: Starter, home: Path) -> None:
+    """Rows 12 and 21: two KBs in one repository; one batch, paired, there and back."""
+    work = home / "notes"
+    one, two = work / "one", work / "two"
+    for root in (one, two):
+        make_small_kb(root, entries=0)
+        save(root / f"of-{root.name}.md", note(f"of-{root.name}"))
+    save(one / "x.md", note("x"))
+    git(work, "init", "--quiet", "--initial-branch=base")
+    git(work, "add", ".")
+    git(work, "commit", "--quiet", "--message=base")
+    git(work, "checkout", "--quiet", "-b", "moved")
+    git(work, "mv", "one/x.md", "two/x.md")
+    git(work, "commit", "--quiet", "--message=moved")
+    git(work, "checkout", "--quiet", "base")
+    with on_stage(start, one, two) as scene:
+        tells(
+            scene,
+            lambda: git(work, "checkout", "--quiet", "moved"),
+            "D one:x x.md > two:x",
+            synced("one", removed=1),
+            "C two:x x.md < one:x",
+            synced("two", added=1),
+        )
+        tells(
+            scene,
+            lambda: git(work, "checkout", "--quiet", "base"),
+            "C one:x x.md < two:x",
+            synced("one", added=1),
+            "D two:x x.md > one:x",
+            synced("two", removed=1),
+        )
+        scene.check()
+
+
+def test_a_checkout_after_a_long_command_is_held(start: Starter, home: Path) -> None:
+    """Row 13: a command that had its five seconds takes nothing from the next one."""
+    repository = Repository(home / "notes", entries=40)
+    repository.branch("edit", range(40), "On the branch.")
+    lock = repository.work / ".git" / "index.lock"
+    with watching(start, repository.kb) as scene:
+
+        def for_long() -> None:
+            until_s = time.monotonic() + LOCK_MAX_S + 1
+            for number in itertools.count():
+                lock.touch()
+                repository.write([number % 40], f"Written {number}.")
+                time.sleep(0.05)  # real time is the case
+                lock.unlink()
+                if time.monotonic() > until_s:
+                    return
+
+        scene.observe(for_long, changes=40)
+        scene.observe(partial(repository.git, "checkout", "--quiet", "."), changes=40)
+        time.sleep(1.0)  # git rests, and nobody changes anything
+
+        def away_and_back() -> None:
+            checkout = "git checkout --quiet edit && git checkout --quiet base"
+            run_tool("sh", "-c", checkout, cwd=repository.work)
+
+        assert [] in (lines(scene.observe(away_and_back)) for _ in range(3))
         scene.check()
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bed import Bed, MakeBed, beds, note
+
+from pyrite_watch.disk.ignore import IgnoreRules
+from pyrite_watch.disk.read import Folder, RawFile, Unreadable, read_file
+from pyrite_watch.disk.scan import TreeScan, scan_tree
 
 
 @pytest.fixture
@@ -576,3 +582,100 @@ def test_what_the_rules_hid_takes_over_when_they_go_with_the_owner(bed: Bed) -> 
     bed.settle(".pyriteignore", "owner.md")
     assert bed.told() == ["U x hidden.md < owner.md"]
     bed.check()
+
+
+def test_a_half_in_a_long_batch_has_all_its_time(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: how old its last change was, was asked after the whole batch: then any half looks left behind."""
+    late_s = 0.0
+
+    def slowly(root: Path, path: str, most: int) -> RawFile | Folder | Unreadable | None:
+        nonlocal late_s
+        if path == "b.md":
+            bed.write("a.md", note("a"))  # its writer is through in no time
+            bed.clock.advance(2.0)
+            late_s += 2.0
+        return read_file(root, path, most)
+
+    monkeypatch.setattr("pyrite_watch.index.gather.read_file", slowly)
+    monkeypatch.setattr("pyrite_watch.index.gather.time", SimpleNamespace(time=lambda: time.time() + late_s))
+    bed.write("a.md", "---\nid: a\ntitle: Not clos")
+    bed.write("b.md", note("b"))
+    bed.settle("a.md", "b.md")
+    assert bed.told() == ["C b b.md", "C a a.md"]
+    bed.check()
+
+
+def test_a_half_after_a_long_wait_for_git_has_all_its_time(bed: Bed) -> None:
+    """Bug: the time of a hint that was held for git counted as the half's."""
+    (bed.path(".git")).mkdir()
+    bed.path(".git/index.lock").touch()
+    bed.write("a.md", note("a"))
+    bed.run("a.md").advance(2.0)
+    assert bed.told() == []
+    bed.write("a.md", "---\nid: a\ntitle: Not clos")
+    bed.path(".git/index.lock").unlink()
+    for _ in range(30):
+        bed.advance(0.01)
+    assert bed.told() == []
+    bed.write("a.md", note("a", "new"))
+    bed.settle("a.md")
+    assert bed.told() == ["C a a.md"]
+
+
+def test_a_file_that_is_gone_at_the_end_of_a_long_walk_may_come_back(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows 9 and 12. Bug: its 120 ms began with the walk, and were over when that was."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md").told()
+
+    def slowly(root: Path, rules: IgnoreRules, folder: str) -> TreeScan:
+        bed.clock.advance(1.0)
+        return scan_tree(root, rules, folder)
+
+    monkeypatch.setattr("pyrite_watch.index.gather.scan_tree", slowly)
+    bed.path("a.md").unlink()
+    bed.run("")
+    bed.advance(0.05)
+    assert bed.told() == []
+    bed.write("a.md", note("a", "new"))
+    bed.settle("a.md")
+    assert bed.told() == ["U a a.md"]
+    bed.path("a.md").unlink()
+    bed.settle("a.md")
+    assert bed.told() == ["D a a.md"]
+
+
+def test_a_clone_in_the_place_of_a_root_tells_the_difference_alone(bed: Bed) -> None:
+    """Row 31. Bug: a folder that held `.git` and nothing else yet was believed, and all was deleted."""
+    for name in ("a", "b"):
+        bed.write(f"{name}.md", note(name))
+    bed.settle("").told()
+    bed.path("").rename(bed.folder / "before")
+    (bed.path("") / ".git").mkdir(parents=True)
+    bed.reconciler.look_at_roots()
+    bed.sweep()
+    assert bed.told() == []
+    bed.write("a.md", note("a"))
+    bed.write("b.md", note("b", "new"))
+    bed.reconciler.look_at_roots()
+    bed.sweep()
+    assert bed.told() == ["U b b.md"]
+
+
+@pytest.mark.parametrize("away_first", [True, False])
+def test_what_git_moves_from_one_kb_to_another_is_one_batch(make_bed: MakeBed, away_first: bool) -> None:
+    """Row 21. Bug: each KB waited for git by itself, and the two halves were told apart."""
+    bed = make_bed("one", "two").start()
+    bed.write("x.md", note("x"), kb="one")
+    bed.settle("x.md", kb="one").told()
+    (bed.folder / ".git").mkdir()
+    (bed.folder / ".git/index.lock").touch()
+    hints = ["one", "two"] if away_first else ["two", "one"]
+    os.rename(bed.path("x.md", "one"), bed.path("x.md", "two"))
+    bed.run("x.md", kb=hints[0]).advance(0.005)
+    bed.run("x.md", kb=hints[1]).advance(0.2)
+    (bed.folder / ".git/index.lock").unlink()
+    bed.settle()
+    assert bed.told() == ["D x x.md > two/x", "C x x.md < one/x"]
+    assert len([report for report in bed.reports if report.events]) == 2, "the first file, then one batch"

@@ -287,7 +287,7 @@ def test_a_bad_file_is_not_read_again_by_each_sweep(bed: Bed) -> None:
 
 def _differing(bed: Bed) -> list[str]:
     reconciler = bed.reconciler
-    return reconciler._differing(reconciler.roots["kb"], 0.0)
+    return reconciler._differing(reconciler.roots["kb"])
 
 
 # -- what may not be read -------------------------------------------------------------------
