@@ -279,7 +279,10 @@ def _file_on_disk(
 ) -> FileOnDisk:
     if isinstance(raw, Unreadable):
         state = None if raw.state is None else files.signed_state(raw.state)
-        return FileOnDisk(path, state, _NEVER_READ, ParsedFile(None, (raw.problem,)))
+        # What could not be read may be readable in a moment, and what is too big allowed at the next start,
+        # without another state; to try again costs little. What is no file does not become one.
+        may_pass = raw.problem.kind != "not_a_file"
+        return FileOnDisk(path, state, _NEVER_READ, ParsedFile(None, (raw.problem,)), racy=may_pass)
     state = files.signed_state(raw.state)
     revision = revision_of(raw.data)
     if record is not None and revision == record.revision and not closely:

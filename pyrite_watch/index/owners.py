@@ -49,8 +49,8 @@ class FileRecord:
 class FileOnDisk:
     """What one path holds now. `parsed` is None where the bytes are those of the index.
 
-    `racy` means that it may have changed again without another look (git's racy rule): then its
-    state is not remembered, so that the next look reads it.
+    `racy` means that it may have changed again without another look (git's racy rule), or could not be
+    read: then its state is not remembered, so that the next look reads it.
     """
 
     path: str

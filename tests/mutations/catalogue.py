@@ -497,6 +497,14 @@ MUTATIONS = (
         ("tests/reconcile/test_trouble.py",),
     ),
     Mutation(
+        "unread-state",
+        "the state of a file that could not be read is not remembered",
+        "pyrite_watch/index/gather.py",
+        """        may_pass = raw.problem.kind != "not_a_file"\n""",
+        "        may_pass = False\n",
+        ("tests/reconcile/test_trouble.py",),
+    ),
+    Mutation(
         "damaged-untold",
         "a damaged state ends the watch with 4, in a sentence",
         "pyrite_watch/pipeline.py",

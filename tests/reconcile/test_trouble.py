@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from bed import BAD, Bed, MakeBed, beds, note
 
+from pyrite_watch.reconciler import Options
+
 
 @pytest.fixture
 def make_bed(tmp_path: Path) -> Iterator[MakeBed]:
@@ -333,6 +335,53 @@ def test_an_unreadable_file_is_a_problem_and_no_deletion(bed: Bed, unreadable: s
     bed.path("a.md").chmod(0o644)
     bed.settle("a.md")
     assert bed.told() == []
+    assert bed.problems() == set()
+    bed.check()
+
+
+def test_what_could_not_be_read_for_a_moment_is_told_by_the_next_sweep(
+    bed: Bed, unreadable: set[str]
+) -> None:
+    """Bug: its state was remembered as if it had been read (an I/O error, another program's lease), so the
+    problem stayed and the change was never told."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md").told()
+    unreadable.add(os.fspath(bed.path("a.md")))
+    bed.write("a.md", note("a", "new"))
+    bed.settle("a.md")
+    assert bed.problems() == {("a.md", "unreadable")}
+    unreadable.clear()
+    bed.sweep()
+    assert bed.told() == ["U a a.md"]
+    assert bed.problems() == set()
+    bed.check()
+
+
+def test_a_file_that_stays_unreadable_is_told_once(bed: Bed, unreadable: set[str]) -> None:
+    """Each sweep looks at it again, and repairs nothing; neither does a sync or a start."""
+    bed.write("a.md", note("a"))
+    bed.settle("a.md").told()
+    unreadable.add(os.fspath(bed.path("a.md")))
+    bed.write("a.md", note("a", "new"))
+    bed.settle("a.md")
+    assert [(event["type"], event["problems"]) for event in bed.news()] == [("kb_synced", 1)]
+    reports = len(bed.reports)
+    bed.sweep().sweep().restart()
+    bed.sweep()
+    assert bed.news() == []
+    assert len(bed.reports) == reports
+
+
+def test_a_file_that_was_too_big_is_an_entry_once_more_is_allowed(bed: Bed) -> None:
+    """Bug: started again with a higher limit, it was still a problem; meanwhile it is told once."""
+    bed.options = Options(max_entry_bytes=100)
+    bed.restart()
+    bed.write("a.md", note("a", "x" * 200))
+    bed.settle("a.md").sweep().restart()
+    assert [event["problems"] for event in bed.news()] == [1]
+    bed.options = Options(max_entry_bytes=1000)
+    bed.restart()
+    assert bed.told() == ["C a a.md"]
     assert bed.problems() == set()
     bed.check()
 
