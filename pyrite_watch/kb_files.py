@@ -38,6 +38,7 @@ class KbYaml:
     """What a kb.yaml says; what it does not say is empty, or None for the kind of KB.
 
     `name` only informs. `problem` tells the first thing that is wrong; the rest is read all the same.
+    `is_unread` where the system did not give it: it may in a moment, without another state of the file.
     """
 
     name: str = ""
@@ -46,6 +47,7 @@ class KbYaml:
     subdirectories: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
     problem_line: int | None = None
+    is_unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class _BadYamlError(Exception):
     def __init__(self, problem: str, line: int | None = None) -> None:
         super().__init__(problem)
         self.problem, self.line = problem, line
+
+
+class _UnreadYamlError(_BadYamlError):
+    pass
 
 
 def has_kb_yaml(folder: str | Path) -> bool:
@@ -92,7 +98,8 @@ def read_kb_yaml(root: str | Path) -> KbYaml:
     try:
         node = _read_yaml(os.path.join(root, KB_FILE))
     except _BadYamlError as error:
-        return KbYaml(problem=f"{KB_FILE} cannot be used: {error.problem}.", problem_line=error.line)
+        problem = f"{KB_FILE} cannot be used: {error.problem}."
+        return KbYaml(problem=problem, problem_line=error.line, is_unread=isinstance(error, _UnreadYamlError))
     walk = _Walk()
     top = walk.mapping(node, "the file")
     subdirectories = {}
@@ -161,7 +168,7 @@ def _read_yaml(path: str | Path) -> yaml.Node | None:
     except NotADirectoryError:
         return None
     except OSError as error:
-        raise _BadYamlError(f"it cannot be read ({error.strerror})") from error
+        raise _UnreadYamlError(f"it cannot be read ({error.strerror})") from error
     try:
         _check_depth(data)
         node: yaml.Node | None = yaml.compose(data, Loader=_LOADER)

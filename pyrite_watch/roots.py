@@ -95,7 +95,8 @@ class WatchedKb:
                     self._kb_yaml_since_s = now_s
                 if now_s - self._kb_yaml_since_s < RULES_WAIT_S:
                     return True
-            self.kb, self._kb_yaml_state, self._kb_yaml_since_s = kb, state, None
+            self._kb_yaml_state = None if about.is_unread else state
+            self.kb, self._kb_yaml_since_s = kb, None
         message, line = self.kb.problem, self.kb.problem_line
         found = (Problem(KB_FILE, "kb_yaml", message, line),) if message else ()
         if found != self.told_problem:

@@ -602,6 +602,24 @@ def test_kb_yaml_is_followed(bed: Bed) -> None:
     assert [event["problems"] for event in bed.news()] == [0]
 
 
+def test_a_kb_yaml_that_could_not_be_read_for_a_while_is_read_again(bed: Bed, unreadable: set[str]) -> None:
+    """Bug: its state was remembered as if it had been read, so that the problem stayed for good."""
+    kb = bed.reconciler.roots["kb"]
+    bed.write("kb.yaml", "types: {plant: {subdirectory: plants}}\n")
+    bed.settle("kb.yaml")
+    os.utime(bed.path("kb.yaml"), (1, 1))
+    unreadable.add(os.fspath(bed.path("kb.yaml")))
+    bed.settle("kb.yaml").sweep()
+    assert [event["problems"] for event in bed.news()] == [1]
+    bed.sweep()
+    assert bed.news() == []
+    unreadable.clear()
+    bed.sweep()
+    assert kb.kb.subdirectories == {"plant": "plants"}
+    assert [event["problems"] for event in bed.news()] == [0]
+    assert bed.problems() == set()
+
+
 @pytest.mark.parametrize("half", ["", "types: [\n", None])
 def test_half_of_kb_yaml_is_not_believed(bed: Bed, half: str | None) -> None:
     """While it is written anew, or is away, it says what it said; then what is there is true."""
