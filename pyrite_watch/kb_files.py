@@ -192,10 +192,14 @@ def _read_bytes(path: str | Path) -> bytes:
         os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     )
     fd = os.open(path, flags)
-    with open(fd, "rb") as file:
+    try:
+        # Before `open` takes it, which raises for a folder and leaves it open.
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise _BadYamlError("it is not a regular file")
-        data = file.read(MAX_YAML_BYTES + 1)
+        with open(fd, "rb", closefd=False) as file:
+            data = file.read(MAX_YAML_BYTES + 1)
+    finally:
+        os.close(fd)
     if len(data) > MAX_YAML_BYTES:
         raise _BadYamlError(f"it is larger than {MAX_YAML_BYTES // 2**10} KiB")
     return data

@@ -265,6 +265,15 @@ class TestKbYaml:
         os.mkfifo(tmp_path / "kb.yaml")
         assert read_kb_yaml(tmp_path).problem == "kb.yaml cannot be used: it is not a regular file."
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="counts the descriptors in /proc")
+    def test_a_folder_of_its_name_leaves_no_descriptor_open(self, tmp_path: Path) -> None:
+        """Bug: each look at it left one behind."""
+        (tmp_path / "kb.yaml").mkdir()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            assert read_kb_yaml(tmp_path).problem == "kb.yaml cannot be used: it is not a regular file."
+        assert len(os.listdir("/proc/self/fd")) == before
+
     @posix
     def test_a_broken_link_is_a_kb_with_a_problem(self, tmp_path: Path) -> None:
         """Somebody meant this folder to be a KB."""
