@@ -125,13 +125,14 @@ def _read(root: Path, path: str, folder: int, max_bytes: int) -> RawFile | Folde
                 return None  # a link by now
             raise
         try:
+            # Before the reading: what changes in its middle may have the time that this look finds.
+            read_ns = time.time_ns()
             opened = os.fstat(descriptor)
             # Another file by now, perhaps: what was opened counts, if it is one.
             if not stat.S_ISREG(opened.st_mode):
                 continue
             state = file_state(opened)
             data = _read_all(descriptor, max_bytes)
-            read_ns = time.time_ns()
             # Asked after the reading: who opens it later has not changed what was read.
             writing = is_open_for_writing(descriptor) is True
             closing = os.fstat(descriptor)

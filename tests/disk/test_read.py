@@ -269,6 +269,23 @@ def test_a_file_is_racy_when_it_changed_just_before_it_was_read(
     assert found.racy is racy
 
 
+def test_a_file_that_is_long_in_reading_is_racy_by_when_that_began(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: what was read first might change within its mtime, and the end of the reading was asked."""
+    now_ns = os.lstat(root / "f/a.md").st_ctime_ns + 1_000_000
+
+    def take_long(calls: int) -> None:
+        nonlocal now_ns
+        now_ns += 10**9
+
+    _while_reading(monkeypatch, take_long)
+    monkeypatch.setattr("time.time_ns", lambda: now_ns)
+    found = read_file(root, "f/a.md", MAX)
+    assert isinstance(found, RawFile)
+    assert found.racy
+
+
 def test_a_file_that_is_open_for_writing_is_told_so(root: Path) -> None:
     """Asked with a lease; a reader is no writer."""
     with open(root / "f/a.md", "ab"):
