@@ -58,6 +58,16 @@ class PassReport:
         return self.applied.events
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What the comparison of one KB found: the paths that are not as the index has them. `took_s` is its own
+    time, and not that of telling them."""
+
+    kb_name: KbName
+    paths: Sequence[str]
+    took_s: float
+
+
 @dataclass(slots=True)
 class Listeners:
     """Who hears of what a pass did; called from the reconciler's thread, after the commit."""
@@ -142,21 +152,23 @@ class Reconciler:
         """Compare every file's state with the index and tell what differs."""
         self.take_differing(list(self.find_differing()))
 
-    def find_differing(self) -> Iterator[tuple[KbName, list[str]]]:
+    def find_differing(self) -> Iterator[Compared]:
         """Compare every file's state with the index, a KB at a time: between two of them a save can be told.
 
-        Gives for each KB the paths that are not as the index has them; for `take_differing`.
+        What it gives is for `take_differing`.
         """
         self.look_at_roots()
         for name in self.roots.available():
             self.look_at_kb_yaml(self.roots[name])
-            yield name, self._find_differing(self.roots[name])
+            began_s = self.clock()
+            paths = self._find_differing(self.roots[name])
+            yield Compared(name, paths, self.clock() - began_s)
 
-    def take_differing(self, found: Iterable[tuple[KbName, Sequence[str]]]) -> None:
+    def take_differing(self, found: Iterable[Compared]) -> None:
         """Look at what a comparison found, all of it in one batch: from one KB to another is one move."""
-        for name, paths in found:
-            for path in paths:
-                self.settler.add(name, path, "sweep", self.clock())
+        for compared in found:
+            for path in compared.paths:
+                self.settler.add(compared.kb_name, path, "sweep", self.clock())
         self.run_due()
 
     def _find_differing(self, kb: WatchedKb) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,21 @@ import pytest
 from harness.wait import eventually
 
 from pyrite_watch.model.kb import KbName, KnowledgeBase
-from pyrite_watch.pipeline import Pipeline
-from pyrite_watch.reconciler import Reconciler
+from pyrite_watch.pipeline import SWEEP_FACTOR, Pipeline
+from pyrite_watch.reconciler import Compared, Reconciler
+from pyrite_watch.roots import WatchedKb
 from pyrite_watch.settings import Settings
 
 NAMES = ("first", "second")
+
+
+def make_pipeline(roots: Mapping[str, Path], state_dir: Path) -> Pipeline:
+    """One that sweeps often, over KBs of one entry each; not opened."""
+    for root in roots.values():
+        root.mkdir()
+        (root / "a.md").write_text("Text.\n")
+    kbs = tuple(KnowledgeBase(KbName(name), root) for name, root in roots.items())
+    return Pipeline(Settings(kbs, state_dir, sweep_min_s=0.2))
 
 
 class Watched:
@@ -23,11 +34,7 @@ class Watched:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.roots = {name: folder / name for name in NAMES}
-        for root in self.roots.values():
-            root.mkdir()
-            (root / "a.md").write_text("Text.\n")
-        kbs = tuple(KnowledgeBase(KbName(name), root) for name, root in self.roots.items())
-        self.pipeline = Pipeline(Settings(kbs, folder / "state", sweep_min_s=0.2))
+        self.pipeline = make_pipeline(self.roots, folder / "state")
         self.told: list[dict[str, Any]] = []
         self.pipeline.listeners.append(
             lambda report: self.told.extend(json.loads(event.message) for event in report.events)
@@ -36,11 +43,11 @@ class Watched:
         self.after_walk: dict[str, Callable[[], object]] = {}
         find = Reconciler.find_differing
 
-        def find_slowly(reconciler: Reconciler) -> Iterator[tuple[KbName, Sequence[str]]]:
+        def find_slowly(reconciler: Reconciler) -> Iterator[Compared]:
             self.before_walk.pop(NAMES[0], lambda: None)()
-            for name, paths in find(reconciler):
-                yield name, paths
-                self.after_walk.pop(name, lambda: None)()
+            for compared in find(reconciler):
+                yield compared
+                self.after_walk.pop(compared.kb_name, lambda: None)()
 
         patch.setattr(Reconciler, "find_differing", find_slowly)
         self.pipeline.open()
@@ -83,3 +90,50 @@ def test_a_sweep_serves_the_others_between_two_knowledge_bases(watched: Watched)
     watched.after_walk["first"] = save
     eventually(lambda: told_meanwhile)
     assert told_meanwhile == [True]
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def take_long(self) -> None:
+        """Let a minute pass."""
+        self.now_s += 60
+
+
+def test_the_next_sweep_comes_after_what_the_comparison_took_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: to tell what it had found (a minute, after a storm), and to serve others meanwhile, counted too:
+    the next one came hours later."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
+    monkeypatch.setattr("pyrite_watch.pipeline.HEARD_S", 0.0)
+    roots = {name: tmp_path / name for name in NAMES}
+    pipeline = make_pipeline(roots, tmp_path / "state")
+    pipeline.open()
+    try:
+        pipeline.sync_once()
+        clock = Clock()
+        reconciler = pipeline._reconciler
+        assert reconciler is not None
+        reconciler.clock = clock
+        real = reconciler._find_differing
+
+        def walk(kb: WatchedKb) -> list[str]:
+            clock.now_s += 0.5
+            return real(kb)
+
+        monkeypatch.setattr(reconciler, "_find_differing", walk)
+        pipeline.listeners.append(lambda report: clock.take_long())
+        pipeline._inbox.put(clock.take_long)
+        (roots["first"] / "a.md").write_text("Changed.\n")
+        pipeline._sweep(is_check=True)
+        assert clock.now_s == 2 * 0.5 + 2 * 60
+        assert pipeline.metrics.last_sweep_s == 1.0
+        assert pipeline._next_sweep_s - time.monotonic() == pytest.approx(SWEEP_FACTOR, abs=5)
+    finally:
+        pipeline.stop()

@@ -505,6 +505,20 @@ MUTATIONS = (
         ("tests/reconcile/test_trouble.py",),
     ),
     Mutation(
+        "sweep-cost",
+        "a sweep's own time is that of its comparisons, not of what is told meanwhile",
+        "pyrite_watch/reconciler.py",
+        """        for name in self.roots.available():
+            self.look_at_kb_yaml(self.roots[name])
+            began_s = self.clock()
+""",
+        """        began_s = self.clock()
+        for name in self.roots.available():
+            self.look_at_kb_yaml(self.roots[name])
+""",
+        ("tests/test_pipeline.py",),
+    ),
+    Mutation(
         "damaged-untold",
         "a damaged state ends the watch with 4, in a sentence",
         "pyrite_watch/pipeline.py",
