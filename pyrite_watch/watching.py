@@ -175,7 +175,7 @@ def _watch(
         roots = sorted({_real(kb.root) for kb in kbs if os.path.isdir(kb.root)})
         # By both ways: where the folder is, and where the link to it is.
         parents = {parent for kb in kbs for parent in (_real(kb.root).parent, _real(kb.root.parent))}
-        there = sorted(parent for parent in parents if parent.is_dir())
+        there = sorted(filter(_is_listed, parents))
         if not roots and not there:
             return None
         try:
@@ -184,6 +184,11 @@ def _watch(
             if last:  # a root that goes between the look and the watch: look again
                 raise
     raise AssertionError("unreachable")
+
+
+def _is_listed(parent: Path) -> bool:
+    """Whether a parent can be watched: one that cannot would take the watcher of all the others with it."""
+    return os.path.isdir(parent) and os.access(parent, os.R_OK)
 
 
 def _real(path: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import queue
 from collections.abc import Iterable
 from pathlib import Path
@@ -207,6 +209,35 @@ def test_a_root_that_is_not_there_is_watched_for_by_its_parent(
     assert watcher is not None
     watcher.stop()
     assert mode.poll_s is None
+
+
+def test_a_parent_that_cannot_be_listed_is_not_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: watchfiles refuses all the parents because of one, so that every KB was polled."""
+    asked: list[str] = []
+    shut = tmp_path / "shut"
+
+    class Refusing(ScriptedNotify):
+        script: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def __init__(self, paths: list[str], *args: Any) -> None:
+            super().__init__()
+            asked.extend(paths)
+            if str(shut) in paths:
+                raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(watch, "RustNotify", Refusing)
+    # Root may read everything, so this is played.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != shut)
+    kbs = [KnowledgeBase(KbName(name), tmp_path / folder) for name, folder in (("a", "a"), ("b", "shut/b"))]
+    for kb in kbs:
+        kb.root.mkdir(parents=True)
+    watcher, mode = start_watcher(kbs, choose_mode(kbs, None), lambda paths: None, lambda trouble: None)
+    assert watcher is not None
+    watcher.stop()
+    assert (mode.polled, mode.why) == (frozenset(), None)
+    assert asked == [*(str(kb.root) for kb in kbs), str(tmp_path)]
 
 
 def test_past_the_limit_everything_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,6 +236,26 @@ def test_an_unreadable_folder_makes_only_its_own_kb_polled(home: Path) -> None:
         (kbs["shut"] / "private").chmod(0o755)
 
 
+def test_beside_a_kb_in_a_folder_that_cannot_be_listed_all_are_heard(home: Path) -> None:
+    """Bug: that folder made the watcher of all the parents fail, and every KB was polled."""
+    roots = {name: home / "notes" / path for name, path in (("open", "open"), ("inner", "shut/inner"))}
+    kbs = {name: make_small_kb(root) for name, root in roots.items()}
+    shut = home / "notes" / "shut"
+    shut.chmod(0o111)
+    try:
+        with watch_without_override(*kbs.values(), home=home) as watch:
+            scene = Scene.open(watch, kbs)
+            told = health(scene)["watch"]
+            assert (told["mode"], told["poll_s"], told["why"]) == ("inotify", None, None)
+            for name, root in kbs.items():
+                file = root / "entry-1.md"
+                events = scene.observe(lambda f=file: write_entry(f, "entry-1", "Changed."), changes=1)  # type: ignore[misc]
+                check_lines(events, [f"U {name}:entry-1 entry-1.md", synced(name, updated=1)])
+            scene.close()
+    finally:
+        shut.chmod(0o755)
+
+
 # -- row 42 ----------------------------------------------------------------------------------------
 
 WATCHES = "/proc/sys/user/max_inotify_watches"

@@ -97,6 +97,14 @@ MUTATIONS = (
         (f"{HARD}/test_recovery.py::test_an_unreadable_folder_makes_only_its_own_kb_polled",),
     ),
     Mutation(
+        "parents-listed",
+        "a parent that cannot be listed leaves the others watched",
+        "pyrite_watch/watching.py",
+        "    return os.path.isdir(parent) and os.access(parent, os.R_OK)\n",
+        "    return os.path.isdir(parent)\n",
+        ("tests/disk/test_watch.py",),
+    ),
+    Mutation(
         "polling",
         "network and virtual file systems are polled",
         "pyrite_watch/watching.py",
