@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Callable, Sequence
@@ -51,7 +52,10 @@ class KBService:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self.kbs: dict[str, KnowledgeBase] = {kb.name: kb for kb in pipeline.settings.kbs}
-        self.roots = {name: str(kb.root) for name, kb in self.kbs.items()}
+        # To be told, not to be opened: a path that is not UTF-8 is in no JSON as it is.
+        self.roots = {
+            name: os.fsencode(kb.root).decode("utf-8", "backslashreplace") for name, kb in self.kbs.items()
+        }
         self._jobs: dict[str, SyncJob] = {}
         self._lock = threading.Lock()
 

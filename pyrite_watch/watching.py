@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pyrite_watch.disk.folders import is_utf_8
 from pyrite_watch.disk.watch import Watcher, WatchTrouble, can_watch
 from pyrite_watch.live.metrics import Metrics
 from pyrite_watch.model.kb import KbName, KnowledgeBase
@@ -175,7 +176,7 @@ def _watch(
         roots = sorted({_real(kb.root) for kb in kbs if os.path.isdir(kb.root)})
         # By both ways: where the folder is, and where the link to it is.
         parents = {parent for kb in kbs for parent in (_real(kb.root).parent, _real(kb.root.parent))}
-        there = sorted(filter(_is_listed, parents))
+        there = sorted(filter(_is_watchable, parents))
         if not roots and not there:
             return None
         try:
@@ -186,9 +187,9 @@ def _watch(
     raise AssertionError("unreachable")
 
 
-def _is_listed(parent: Path) -> bool:
+def _is_watchable(parent: Path) -> bool:
     """Whether a parent can be watched: one that cannot would take the watcher of all the others with it."""
-    return os.path.isdir(parent) and os.access(parent, os.R_OK)
+    return os.path.isdir(parent) and os.access(parent, os.R_OK) and is_utf_8(os.fspath(parent))
 
 
 def _real(path: Path) -> Path:

@@ -32,7 +32,7 @@ def folders_to_watch(root: Path) -> list[Path] | None:
             if entry.is_symlink():
                 as_a_whole = as_a_whole and not os.path.isdir(entry.path)
             elif entry.is_dir(follow_symlinks=False):
-                if _is_utf_8(entry.name):
+                if is_utf_8(entry.name):
                     found.append(entry.path)
                 else:
                     as_a_whole = False
@@ -53,7 +53,8 @@ def has_folder(path: str) -> bool:
         return False
 
 
-def _is_utf_8(name: str) -> bool:
+def is_utf_8(name: str) -> bool:
+    """Whether a name, or a path, can be watched: watchfiles takes no other."""
     try:
         name.encode()
     except UnicodeEncodeError:

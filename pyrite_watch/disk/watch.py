@@ -250,6 +250,8 @@ def _open_notify(paths: Sequence[Path], recursive: bool) -> RustNotify:
     # save within a second, the second swallows every error.
     try:
         return RustNotify([os.fspath(path) for path in paths], False, False, 0, recursive, False)
+    except UnicodeEncodeError as error:
+        raise OSError(errno.EILSEQ, "its path is not UTF-8") from error
     except (OSError, WatchfilesRustInternalError) as error:
         if isinstance(error, FileNotFoundError) or getattr(error, "errno", None):
             raise

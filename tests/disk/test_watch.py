@@ -240,6 +240,34 @@ def test_a_parent_that_cannot_be_listed_is_not_watched(
     assert asked == [*(str(kb.root) for kb in kbs), str(tmp_path)]
 
 
+@pytest.mark.parametrize("inner", ["kb", ""])
+def test_a_root_whose_path_is_not_utf_8_is_polled(tmp_path: Path, inner: str) -> None:
+    """Bug: that is no error of the system's, so it ended the writing; the others are watched as ever."""
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")) / inner
+    roots = {"odd": place, "plain": tmp_path / "plain"}
+    for root in roots.values():
+        root.mkdir(parents=True)
+    kbs = [KnowledgeBase(KbName(name), root) for name, root in roots.items()]
+    watcher, mode = start_watcher(kbs, choose_mode(kbs, None), lambda paths: None, lambda trouble: None)
+    assert watcher is not None
+    watcher.stop()
+    assert mode.polled == {"odd"}
+    assert mode.why == "the folders cannot be watched (its path is not UTF-8)"
+
+
+def test_a_root_behind_a_link_in_a_folder_that_is_not_utf_8_is_watched(tmp_path: Path) -> None:
+    """The folder of the link is not: who points it elsewhere is found by a look."""
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    odd.mkdir()
+    (tmp_path / "kb").mkdir()
+    (odd / "link").symlink_to(tmp_path / "kb")
+    kbs = [KnowledgeBase(KbName("kb"), odd / "link")]
+    watcher, mode = start_watcher(kbs, choose_mode(kbs, None), lambda paths: None, lambda trouble: None)
+    assert watcher is not None
+    watcher.stop()
+    assert mode.polled == frozenset()
+
+
 def test_past_the_limit_everything_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One clear sentence with the numbers and what to type."""
 

@@ -285,6 +285,39 @@ def test_a_root_that_is_a_link_works_and_its_retargeting_tells_the_difference(
         scene.check()
 
 
+def test_a_root_link_pointed_at_a_folder_whose_path_is_not_utf_8(
+    start: Starter, home: Path, roots: dict[str, Path]
+) -> None:
+    """Bug: that ended the watch. It is polled, and watched again when it leads away."""
+    odd = Path(os.fsdecode(os.fsencode(home) + b"/caf\xe9")) / "kb"
+    shutil.copytree(roots["kb"], odd)
+    change(odd)
+    link = home / "links" / "kb"
+    link.parent.mkdir()
+    os.symlink(roots["kb"], link)
+    with watching(start, roots["other"], link) as scene:
+        check_back(scene, scene.observe(lambda: point_at(link, odd), until=told_difference))
+        eventually(lambda: scene.api.get("/health")["watch"]["mode"] == "inotify and poll")
+        told = scene.observe(lambda: write_entry(odd / "entry-4.md", "entry-4", "Polled."), changes=1)
+        check_lines(told, ["U kb:entry-4 entry-4.md", synced("kb", updated=1)])
+        scene.observe(lambda: point_at(link, roots["kb"]), until=told_difference)
+        eventually(lambda: scene.api.get("/health")["watch"]["mode"] == "inotify")
+        scene.check()
+
+
+def test_a_root_whose_path_is_not_utf_8_is_served(start: Starter, home: Path, roots: dict[str, Path]) -> None:
+    """What JSON cannot say of its path is said as `\\xe9`. Bug: what names a path was answered with 500."""
+    odd = Path(os.fsdecode(os.fsencode(home) + b"/caf\xe9")) / "kb"
+    shutil.copytree(roots["kb"], odd)
+    with watching(start, roots["other"], odd) as scene:
+        shown = {kb["name"]: kb["path"] for kb in scene.api.get("/api/kbs")["kbs"]}
+        assert shown["kb"] == f"{home}/caf\\xe9/kb"
+        entry = scene.api.get("/api/entries/entry-1?kb=kb")
+        assert entry["file_path"] == f"{home}/caf\\xe9/kb/entry-1.md"
+        assert scene.api.get("/api/entries?kb=kb")["total"] == 5
+        scene.check()
+
+
 def test_two_links_to_one_folder_are_one_kb_and_a_problem(
     start: Starter, home: Path, roots: dict[str, Path]
 ) -> None:

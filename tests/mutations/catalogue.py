@@ -100,8 +100,8 @@ MUTATIONS = (
         "parents-listed",
         "a parent that cannot be listed leaves the others watched",
         "pyrite_watch/watching.py",
-        "    return os.path.isdir(parent) and os.access(parent, os.R_OK)\n",
-        "    return os.path.isdir(parent)\n",
+        "os.path.isdir(parent) and os.access(parent, os.R_OK) and",
+        "os.path.isdir(parent) and",
         ("tests/disk/test_watch.py",),
     ),
     Mutation(

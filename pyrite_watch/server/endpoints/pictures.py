@@ -63,7 +63,7 @@ def get_picture(request: Request, kb: str, path: str) -> Response:
     root = live.service.kbs[kb].root
     try:
         check_path(path)
-        nested = _nested(root, live.service.roots.values())
+        nested = _nested(root, (other.root for other in live.service.kbs.values()))
         rules = read_ignore_rules(root, nested=nested, gitignore=live.pipeline.settings.gitignore)
         if rules.picture_rule(path) is not None:
             raise PictureNotFoundError(path, kb)
@@ -86,7 +86,7 @@ def get_picture(request: Request, kb: str, path: str) -> Response:
     return answer_conditionally(request, data, media_type, etag, headers)
 
 
-def _nested(root: Path, roots: Iterable[str]) -> list[str]:
+def _nested(root: Path, roots: Iterable[Path]) -> list[str]:
     """Folders below the root that are knowledge bases of their own."""
     own = Path(os.path.realpath(root))
     others = (Path(os.path.realpath(other)) for other in roots)
