@@ -82,15 +82,15 @@ export function makeMarks(body, article) {
   /** @param {Element} block @param {string} before @param {boolean} gone */
   function mark(block, before, gone) {
     let known = marks.get(block);
+    // Something above it was removed, and it is another itself: one mark tells both, whichever came first.
+    if (known?.gone) before = `${known.before}\n${before}`;
     if (known?.gone && !gone) {
-      // Something above it was removed, and now it is another itself: one mark that tells both.
-      before = `${known.before}\n${before}`;
       known.bar.remove();
       marks.delete(block);
       known = undefined;
     }
     if (known) {
-      known.before = gone && !known.gone ? known.before : known.gone && gone ? `${known.before}\n${before}` : known.before;
+      if (gone) known.before = known.gone ? before : `${before}\n${known.before}`;
     } else if (marks.size < MAX_BARS) {
       const bar = make(`button${gone ? ".gone" : ""}`, { type: "button", title: gone ? "Something was removed here" : "This changed: show how", "aria-label": gone ? "Show what was removed" : "Show what changed", onclick: () => showDifference(block) });
       marks.set(block, { before, gone, bar });
