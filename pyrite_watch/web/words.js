@@ -33,7 +33,7 @@ export function shortTime(ts) {
     todayUntil = Date.now() + 60_000;
   }
   const on = when.toDateString();
-  if (on === today) return minute.format(when);
+  if (on === today && ts?.length !== 10) return minute.format(when);
   return (on.slice(-4) === today.slice(-4) ? day : year).format(when);
 }
 
@@ -41,7 +41,7 @@ export function shortTime(ts) {
 export function timeOf(ts) {
   const when = dateOf(ts);
   const good = !Number.isNaN(when.getTime());
-  const text = good && when.toDateString() === new Date().toDateString() ? clock.format(when) : shortTime(ts);
+  const text = good && ts?.length !== 10 && when.toDateString() === new Date().toDateString() ? clock.format(when) : shortTime(ts);
   return make("time", { dateTime: good ? when.toISOString() : null, title: good ? full.format(when) : null }, text);
 }
 

@@ -39,6 +39,7 @@ export function openEntries(ctx, main, { kb }) {
   const rows = new Map();
   let height = 3.75 * parseFloat(getComputedStyle(document.documentElement).fontSize); // as style.css has it
   let stale = true; // the order must be made again
+  let held = ""; // the entry whose row stays in place
 
   function arrange() {
     const known = store.of(kb);
@@ -122,12 +123,16 @@ export function openEntries(ctx, main, { kb }) {
       return;
     }
     const top = -list.getBoundingClientRect().top;
-    const at = Math.floor(top / height);
-    // The first that has not changed: one that has may go anywhere.
-    const first = top > 0 && shown.slice(at, at + SPARE).find(({ id, updated_at, title }) => {
+    const at = Math.ceil(top / height);
+    const seen = top > 0 ? shown.slice(at, at + innerHeight / height) : [];
+    const from = Math.max(0, seen.findIndex(({ id }) => id === held));
+    // The first that has not changed: one that has may go anywhere. While it is seen it is the same one, or of
+    // rows that change one after the other each would pull what is read towards the one above.
+    const first = [...seen.slice(from), ...seen].find(({ id, updated_at, title }) => {
       const now = store.of(kb).get(id);
       return now?.updated_at === updated_at && now?.title === title;
     });
+    held = first?.id;
     const before = shown.indexOf(first);
     if (stale) arrange();
     list.style.height = `${shown.length * height}px`;
