@@ -3,7 +3,7 @@
 // An event says which entry changed; what the change was is fetched, a few by themselves, many as the
 // KB's whole state. Events are applied in slices, told once a frame, in a storm four times a second, and
 // held back while paused.
-import { Offline, ask, entryPath, get, part } from "./api.js";
+import { ask, entryPath, get, part } from "./api.js";
 
 const SLICE_MS = 8;
 const MAX_SINGLES = 30; // more titles of one KB than this come as its state: one request instead
@@ -285,9 +285,9 @@ export class Store {
           this.#tell(new Set([kb]), new Set(some.map(([id]) => keyOf(kb, id))));
         }
       }
-    } catch (fault) {
-      // What is wanted stays so: the next event or `ready` asks again. Where only this answer failed, none may come.
-      if (!(fault instanceof Offline)) this.#retryTimer ||= setTimeout(() => ((this.#retryTimer = 0), this.retry()), RETRY_MS);
+    } catch {
+      // What is wanted stays so, and the next event or `ready` asks again. Where only this answer failed, none may come.
+      this.#retryTimer ||= setTimeout(() => ((this.#retryTimer = 0), this.retry()), RETRY_MS);
     }
     this.#fetching = false;
   }

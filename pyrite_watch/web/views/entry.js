@@ -183,6 +183,7 @@ export function openEntry(ctx, main, { kb, id }) {
           return response;
         });
       const [rendered, entry] = await Promise.all([text, get(entryPath(kb, id))]);
+      failed = rendered.status > 500;
       if (!same()) again = !closed;
       else if (entry.ok) {
         if (!there || deleted || !state.hidden) say(rendered.status < 400 ? "" : inWords(rendered), true);
@@ -198,15 +199,15 @@ export function openEntry(ctx, main, { kb, id }) {
       else {
         failed = true;
         say(inWords(entry), true);
-        // The connection may be fine: then nothing else asks again.
-        clearTimeout(retryTimer);
-        retryTimer = setTimeout(() => view.retry(), RETRY_MS);
       }
     } catch (error) {
       failed = true;
       if (!closed && !there) say(`${inWords(error)} This entry is shown as soon as it does.`, true);
     }
     loading = false;
+    // The connection may be fine: then nothing else asks again.
+    clearTimeout(retryTimer);
+    if (failed) retryTimer = setTimeout(() => view.retry(), RETRY_MS);
     if (again) {
       [again, silent, againSilent] = [false, againSilent, true];
       await load({ silent });
