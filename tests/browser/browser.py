@@ -53,6 +53,15 @@ TIMEOUT_MS = 15_000
 SERVER_GONE = r"net::ERR_(CONNECTION|EMPTY_RESPONSE|SOCKET)|WebSocket connection to .* failed|Failed to fetch"
 """What Chromium itself logs while a server is stopped, for `expect_complaint`."""
 
+RECORD_SAID = """
+window.said = [];
+new MutationObserver((all) => {
+  const texts = all.flatMap(({addedNodes}) => [...addedNodes]).map((node) => node.textContent.trim());
+  window.said.push(...texts.filter(Boolean));
+}).observe(document.querySelector('[role=status]'), {subtree: true, childList: true});
+"""
+"""Lets a page note in `said` what its one status region says."""
+
 _TELL_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => console.error(
   `CSP violation: ${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));

@@ -14,6 +14,9 @@ from browser.browser import Pages
 
 TYPED = "Typed here, and not to be lost."
 
+FULL = "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') };"
+"""Lets a page find its storage full."""
+
 
 def open_editor(open_page: Pages, path: str = "/k/small/entry-1", page: Page | None = None) -> Page:
     """Open an entry and its editor; return when the text can be typed in and events come."""

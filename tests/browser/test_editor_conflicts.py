@@ -12,7 +12,7 @@ from harness.tools import run_tool
 from harness.wait import eventually
 from playwright.sync_api import expect
 
-from browser.browser import Pages, Watch
+from browser.browser import RECORD_SAID, Pages, Watch
 from browser.editing import (
     TYPED,
     await_draft,
@@ -275,3 +275,24 @@ def test_the_same_text_on_disk_is_no_conflict(watch: Watch, open_page: Pages) ->
     eventually(lambda: not drafts_in(page), what="no draft left")
     expect_no_conflict(page)
     assert revision_of(watch.kb / "entry-1.md") == watch.api.entry("small", "entry-1")["revision"]
+
+
+def test_a_conflict_is_announced_once(watch: Watch, open_page: Pages) -> None:
+    """Bug: another program that saved again and again was announced each time, over what one typed. A
+    conflict after the answer to the first is one of its own."""
+    page = open_editor(open_page)
+    page.evaluate(RECORD_SAID)
+    said = "window.said.filter((text) => text.startsWith('The file of this entry is another now'))"
+    type_text(page)
+    watch.write("entry-1", "Theirs 1.")
+    expect_conflict(page)
+    press(page, "Compare")
+    for number in (2, 3, 4):
+        watch.write("entry-1", f"Theirs {number}.")
+        expect(page.get_by_role("group", name="On disk")).to_contain_text(f"Theirs {number}.")
+    assert len(page.evaluate(said)) == 1
+    press(page, "Load from disk")
+    type_text(page, " More.")
+    watch.write("entry-1", "Theirs 5.")
+    expect_conflict(page)
+    assert len(page.evaluate(said)) == 2

@@ -10,6 +10,7 @@ from playwright.sync_api import Dialog, Error, Page, expect
 
 from browser.browser import Pages, Watch
 from browser.editing import (
+    FULL,
     TYPED,
     await_draft,
     await_saved,
@@ -22,7 +23,6 @@ from browser.editing import (
     type_text,
 )
 
-FULL = "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') };"
 DENIED = """Object.defineProperty(window, 'localStorage', {
   get() { throw new DOMException('denied', 'SecurityError') } });"""
 

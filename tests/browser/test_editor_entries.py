@@ -10,7 +10,7 @@ from harness.wait import eventually
 from playwright.sync_api import Locator, Page, expect
 
 from browser.browser import SERVER_GONE, Pages, Watch
-from browser.editing import TYPED, await_draft, await_saved, drafts_in, open_editor, press, type_text
+from browser.editing import FULL, TYPED, await_draft, await_saved, drafts_in, open_editor, press, type_text
 
 
 def new_entry(page: Page, title: str, body: str) -> Locator:
@@ -82,6 +82,29 @@ def test_a_new_entry_that_is_left_is_a_draft(watch: Watch, open_page: Pages) -> 
     save(dialog)
     await_saved(watch.kb / "unfinished.md", TYPED)
     eventually(lambda: not drafts_in(page))
+
+
+def test_a_draft_of_a_new_entry_outlives_a_full_storage(watch: Watch, open_page: Pages) -> None:
+    """Bug: Restore moved it to another key, for which there was no room, and dropped the copy that was."""
+    page = open_page("/k/small")
+    new_entry(page, "Unfinished", TYPED)
+    page.keyboard.press("Escape")
+    await_draft(page)
+    page.evaluate(f"{FULL} 0")  # a function that is all of it would be called
+    press(page, "New entry")
+    press(page, "Restore draft")
+    dialog = page.get_by_role("dialog", name="New entry")
+    expect(dialog.get_by_label("Body", exact=True)).to_have_value(TYPED)
+    expect(dialog.get_by_text("This draft lives only in this tab")).to_be_visible()
+    assert any(TYPED in draft for draft in drafts_in(page))
+    page.close()
+    page = open_page("/k/small")
+    press(page, "New entry")
+    press(page, "Restore draft")
+    save(dialog := page.get_by_role("dialog", name="New entry"))
+    await_saved(watch.kb / "unfinished.md", TYPED)
+    expect(dialog).to_have_count(0)
+    assert drafts_in(page) == []
 
 
 def test_a_new_entry_without_a_server_stays(watch: Watch, open_page: Pages) -> None:

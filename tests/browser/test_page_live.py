@@ -10,15 +10,8 @@ from harness.fixtures import make_small_kb
 from harness.wait import eventually
 from playwright.sync_api import Page, Route, expect
 
-from browser.browser import SERVER_GONE, Pages, Watch, tell_new_versions, wait_for
+from browser.browser import RECORD_SAID, SERVER_GONE, Pages, Watch, tell_new_versions, wait_for
 
-RECORD_SAID = """
-window.said = [];
-new MutationObserver((all) => {
-  const texts = all.flatMap(({addedNodes}) => [...addedNodes]).map((node) => node.textContent.trim());
-  window.said.push(...texts.filter(Boolean));
-}).observe(document.querySelector('[role=status]'), {subtree: true, childList: true});
-"""
 HIDE = """
 Object.defineProperty(document, 'hidden', {configurable: true, get: () => window.isHidden ?? false});
 window.setHidden = (hidden) => {
