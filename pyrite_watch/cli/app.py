@@ -139,6 +139,10 @@ def watch(
             allow_hosts=tuple(allow_host or ()),
             public_url=public_url,
         )
+        if not no_serve:
+            from pyrite_watch.server.guard import check_guard
+
+            check_guard(settings)
         if is_made:
             print(f"Token: {chosen}", file=sys.stderr)
         if is_reading_made:

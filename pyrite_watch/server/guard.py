@@ -49,6 +49,7 @@ from pyrite_watch.server.tokens import (
     spellings,
     split_query,
 )
+from pyrite_watch.settings import Settings
 
 __all__ = [
     "Access",
@@ -56,6 +57,7 @@ __all__ = [
     "GuardSettings",
     "PublicUrl",
     "QueryFreeAccessFilter",
+    "check_guard",
     "hide_queries",
     "is_loopback_host",
     "parse_public_url",
@@ -148,6 +150,15 @@ class GuardSettings:
     public_url: str | None = None
 
 
+def check_guard(settings: GuardSettings | Settings) -> None:
+    """Raise the UsageError of a Guard with these settings now: an app makes its own only when it starts."""
+
+    async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("nobody connects")
+
+    Guard(nowhere, settings)
+
+
 class Guard:
     """Let through, or refuse, each request and WebSocket before the app sees it.
 
@@ -162,7 +173,7 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: GuardSettings, position: Callable[[], object] | None = None
+        self, app: ASGIApp, settings: GuardSettings | Settings, position: Callable[[], object] | None = None
     ) -> None:
         self._app = app
         self._position = position

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -55,3 +56,26 @@ def test_no_server_is_imported_to_ask_one(name: str) -> None:
     program = f"import sys, pyrite_watch.cli.{name}; print(*{{'fastapi', 'uvicorn'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--public-url", "ftp://x"), "--public-url 'ftp://x' is not an address"),
+        (("--allow-origin", "*"), "--allow-origin '*' is not an origin"),
+        (("--allow-host", "a b"), "--allow-host 'a b' is not a host name"),
+        (("--token", "x", "--read-token", "x"), "--token and --read-token are the same"),
+    ],
+)
+def test_who_may_connect_is_checked_before_anything_is_opened(
+    tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    """Bug: the app found it out while it started: a traceback, and exit 3."""
+    (tmp_path / "notes").mkdir()
+    state = tmp_path / "state"
+    arguments = ["watch", str(tmp_path / "notes"), "--port", "0", "--state-dir", str(state), *options]
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"pyrite: {words}")
+    assert len(refused.stderr.splitlines()) == 2, "a hint, and nothing else"
+    assert not state.exists()
