@@ -121,6 +121,9 @@ def watch(
         kbs, state = _named(paths, state_dir)
         chosen, is_made = resolve_token(token, token_file, os.environ)
         reading, is_reading_made = resolve_token(read_token, None, {})
+        made = {"Token": chosen} if chosen and is_made else {}
+        if reading and is_reading_made:
+            made["Read token"] = reading
         if not no_serve:
             check_listen(host, chosen)
         settings = Settings(
@@ -143,15 +146,18 @@ def watch(
             from pyrite_watch.server.guard import check_guard
 
             check_guard(settings)
-        if is_made:
-            print(f"Token: {chosen}", file=sys.stderr)
-        if is_reading_made:
-            print(f"Read token: {reading}", file=sys.stderr)
 
         from pyrite_watch.cli.serve import Watch, set_up_logging
 
         set_up_logging()
-        Watch(settings, as_json=as_json, serve=not no_serve, open_page=open_page, since=position).run()
+        Watch(
+            settings,
+            as_json=as_json,
+            serve=not no_serve,
+            open_page=open_page,
+            since=position,
+            made_tokens=made,
+        ).run()
 
 
 @app.command()

@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -47,7 +49,11 @@ class FailedError(PyriteWatchError):
 
 
 class Watch:
-    """One run of `pyrite watch`."""
+    """One run of `pyrite watch`.
+
+    Args:
+        made_tokens: Those that nobody knows yet, by what they are called: they are printed.
+    """
 
     def __init__(
         self,
@@ -57,18 +63,25 @@ class Watch:
         serve: bool,
         open_page: bool,
         since: Position | None = None,
+        made_tokens: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._settings = settings
         self._as_json = as_json
         self._since = since
         self._serve = serve
         self._open_page = open_page
+        self._made_tokens = made_tokens
         self._began_s = time.perf_counter()
 
     @property
     def _public_url(self) -> str | None:
         given = self._settings.public_url
         return given.rstrip("/") if given else None
+
+    def _page_address(self, url: str, token: str | None) -> str:
+        """Where a browser finds the page; with a token, which the server's answer takes out of it again."""
+        page = f"{self._public_url or url}/"
+        return f"{page}?token={quote(token, safe='')}" if token else page
 
     def run(self) -> None:
         """Watch until SIGINT or SIGTERM. A second SIGINT ends the process with 130.
@@ -102,6 +115,7 @@ class Watch:
             url = None if listener is None else url_of(listener, self._settings)
             if url is not None:
                 pipeline.announce(url)
+            self._tell_tokens(url)
             if app is not None and listener is not None:
                 asyncio.run(self._serve_app(app, listener, pipeline, output, url))
             else:
@@ -113,6 +127,12 @@ class Watch:
         if pipeline.failure is not None:
             raise FailedError(f"The watch went down: {pipeline.failure}") from pipeline.failure
         output.stopped(pipeline.last_position)
+
+    def _tell_tokens(self, url: str | None) -> None:
+        for label, token in self._made_tokens.items():
+            print(f"{label}: {token}", file=sys.stderr)
+            if url is not None:
+                print(f"       {self._page_address(url, token)}", file=sys.stderr)
 
     def _make_output(self, pipeline: Pipeline, tabs: Callable[[], int] | None) -> Output:
         if not self._as_json:
@@ -168,7 +188,8 @@ class Watch:
         await ready.wait()
         await asyncio.to_thread(self._say_ready, pipeline, output, url)
         if self._open_page and url is not None:
-            await asyncio.to_thread(webbrowser.open, f"{self._public_url or url}/")
+            page = self._page_address(url, self._settings.token or self._settings.read_token)
+            await asyncio.to_thread(webbrowser.open, page)
 
     def _say_ready(self, pipeline: Pipeline, output: Output, url: str | None) -> None:
         with pipeline.reader.snapshot() as snapshot:

@@ -124,7 +124,7 @@ class UnauthorizedError(RequestError):
     def __init__(self) -> None:
         super().__init__(
             "The token is missing or wrong.",
-            "Open the address with ?token=… that the server printed, or send 'Authorization: Bearer …'.",
+            "Add ?token=… to the page's address, or send 'Authorization: Bearer …'.",
         )
 
 

@@ -71,7 +71,7 @@ export async function send(method, path, body, { ifMatch } = {}) {
 /** What went wrong, in words for people. @param {any} fault An answer or an error. */
 export function inWords(fault) {
   if (fault instanceof Offline) return "The server does not answer.";
-  if (fault?.status === 401) return "This server wants a token. Open the address that it printed when it started.";
+  if (fault?.status === 401) return "This server wants a token. Add ?token=… to this page's address.";
   const detail = fault?.body?.detail;
   if (typeof detail?.message === "string") return [detail.message, detail.hint].filter(Boolean).join(" ");
   return fault?.status ? `The server answered ${fault.status}.` : "Something went wrong in this page.";

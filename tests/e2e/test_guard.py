@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 from harness.api import Api
 from harness.process import WatchProcess, run_pyrite
 from harness.socket import Tab
+from harness.wait import eventually
 from websockets.exceptions import InvalidStatus
 
 from .conftest import Starter, write_entry
@@ -88,12 +90,23 @@ def test_behind_a_public_url_programs_here_use_where_it_listens(start: Starter, 
     assert done.returncode == 0, done.stderr
 
 
-def test_a_token_that_the_environment_asks_for_is_printed(home: Path, small_kb: Path) -> None:
-    """Bug: `PYRITE_TOKEN=auto` made one that nobody was told."""
-    with WatchProcess(small_kb, home=home, env={"PYRITE_TOKEN": "auto"}) as watch:
+@pytest.mark.skipif(sys.platform == "win32", reason="the browser is a shell script")
+def test_a_token_that_the_environment_asks_for_is_printed_with_an_address(home: Path, small_kb: Path) -> None:
+    """Bugs: `PYRITE_TOKEN=auto` made one that nobody was told; `--open` opened a page that said 401."""
+    opened = home / "opened"
+    browser = home / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >{opened}\n', encoding="utf-8")
+    browser.chmod(0o755)
+    env = {"PYRITE_TOKEN": "auto", "BROWSER": f"{browser} %s"}
+    with WatchProcess(small_kb, home=home, env=env, options=("--open",)) as watch:
         watch.wait_ready()
-        token = re.search(r"Token: (\S+)", watch.output)
-        assert token is not None
-        assert Api(watch.url).request("GET", "/api/kbs").status == 401
-        asked = {"Authorization": f"Bearer {token[1]}"}
+        told = re.search(r"Token: (\S+)\n +(\S+)\n", watch.output)
+        assert told is not None
+        token, address = told.groups()
+        assert address == f"{watch.url}/?token={token}"
+        eventually(lambda: opened.exists() and opened.read_text("utf-8") == f"{address}\n")
+        assert Api(watch.url).request("GET", address.removeprefix(watch.url)).status == 303
+        refused = Api(watch.url).request("GET", "/")
+        assert (refused.status, b"Add ?token=" in refused.body) == (401, True)
+        asked = {"Authorization": f"Bearer {token}"}
         assert Api(watch.url).request("GET", "/api/kbs", headers=asked).status == 200
