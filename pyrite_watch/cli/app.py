@@ -10,12 +10,11 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyrite_watch import __version__
-from pyrite_watch.cli.options import Gitignore, Json, MaxEntryBytes, Paths, Server, StateDir, Token
+from pyrite_watch.cli.options import Gitignore, Json, MaxEntryBytes, Paths, Server, StateDir, Token, Version
 from pyrite_watch.errors import PyriteWatchError, UsageError
 from pyrite_watch.model.entry import MAX_ENTRY_BYTES
 
@@ -46,18 +45,8 @@ def helpful_errors() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from error
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        print(f"pyrite-watch {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
-def _common(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
+def _common(version: Version = False) -> None:
     return
 
 
@@ -110,6 +99,7 @@ def watch(
         int, typer.Option(min=1, help="How many events the log keeps before it is compacted.")
     ] = 100_000,
     max_entry_bytes: MaxEntryBytes = MAX_ENTRY_BYTES,
+    version: Version = False,
 ) -> None:
     """Watch knowledge bases, keep their index true, and tell every open view what changed."""
     from pyrite_watch.settings import Settings, check_listen, resolve_token
@@ -324,4 +314,6 @@ def pass_on() -> None:
 
 def main_watch() -> None:
     """Run `pyrite-watch`, which is `pyrite watch`."""
-    app(args=["watch", *sys.argv[1:]], prog_name="pyrite-watch")
+    # The command itself: by way of the group it would call itself `pyrite-watch watch`.
+    group: Any = typer.main.get_command(app)
+    group.commands["watch"].main(prog_name="pyrite-watch")

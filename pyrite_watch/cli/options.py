@@ -7,6 +7,15 @@ from typing import Annotated
 
 import typer
 
+from pyrite_watch import __version__
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"pyrite-watch {__version__}")
+        raise typer.Exit
+
+
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
@@ -41,4 +50,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for p
 Token = Annotated[
     str | None,
     typer.Option("--token", envvar="PYRITE_TOKEN", help="The token of the process that watches."),
+]
+Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
 ]

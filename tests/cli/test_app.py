@@ -50,6 +50,20 @@ def test_our_commands_are_not_passed_on(name: str, monkeypatch: pytest.MonkeyPat
     assert (ended.value.code, passed) == (2, [True])
 
 
+@pytest.mark.parametrize(
+    ("option", "told"), [("--help", "Usage: pyrite-watch [OPTIONS] "), ("--version", "pyrite-watch 0")]
+)
+def test_pyrite_watch_is_called_by_its_name_and_knows_its_version(
+    option: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bug: it called itself `pyrite-watch watch`, and refused --version."""
+    monkeypatch.setattr("sys.argv", ["pyrite-watch", option])
+    with pytest.raises(SystemExit) as ended:
+        app_module.main_watch()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.strip().startswith(told)
+
+
 @pytest.mark.parametrize("name", ["tail", "status", "explain", "doctor", "sync"])
 def test_no_server_is_imported_to_ask_one(name: str) -> None:
     """It costs half a second, and `pyrite status` must be instant."""
