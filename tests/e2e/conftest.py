@@ -32,7 +32,7 @@ __all__ = [
 
 
 @pytest.fixture
-def start(home: Path) -> Iterator[Starter]:
-    """Here each is started as a person starts it: by a new interpreter."""
-    with starting(home, forked=False) as starter:
+def start(home: Path, request: pytest.FixtureRequest) -> Iterator[Starter]:
+    """Start watches; those of the main job as a person starts them: by a new interpreter each."""
+    with starting(home, forked=not request.path.stem.endswith("main_job")) as starter:
         yield starter

@@ -17,6 +17,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -32,8 +33,13 @@ PRELOADED = (
     "anyio._backends._asyncio",
     "pyrite_watch.cli.address",
     "pyrite_watch.cli.app",
+    "pyrite_watch.cli.doctor",
+    "pyrite_watch.cli.explain",
     "pyrite_watch.cli.serve",
     "pyrite_watch.cli.server",
+    "pyrite_watch.cli.status",
+    "pyrite_watch.cli.sync",
+    "pyrite_watch.cli.tail",
     "pyrite_watch.server.app",
     "uvicorn.lifespan.on",
     "uvicorn.loops.auto",
@@ -95,6 +101,13 @@ def become(environment: dict[str, str], folder: str, descriptors: list[int]) -> 
         os.dup2(descriptor, stream)
         os.close(descriptor)
     os.close(status)
+    # Those of the server believe that they write to a file.
+    sys.stdout = _text(1, "strict", 1 << 13)
+    sys.stderr = _text(2, "backslashreplace", 1)
+
+
+def _text(descriptor: int, errors: str, buffering: int) -> io.TextIOWrapper:
+    return open(descriptor, "w", buffering, "utf-8", errors, closefd=False)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -35,11 +36,15 @@ def run_pyrite(
     timeout_s: float = 30.0,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of the product to its end, within the deadline."""
+    """Run a command of the product to its end, within the deadline; as a fork where that can be."""
+    command = [sys.executable, "-m", "pyrite_watch", *map(str, arguments)]
+    environment = isolated_environment(home, env)
+    if CAN_FORK and env is None:
+        return _run_forked(command, home, environment, timeout_s)
     return subprocess.run(
-        [sys.executable, "-m", "pyrite_watch", *map(str, arguments)],
+        command,
         cwd=home,
-        env=isolated_environment(home, env),
+        env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -48,6 +53,21 @@ def run_pyrite(
         timeout=timeout_s,
         check=False,
     )
+
+
+def _run_forked(
+    command: list[str], home: Path, environment: Mapping[str, str], timeout_s: float
+) -> subprocess.CompletedProcess[str]:
+    process = fork_server().start(command[3:], home, environment)
+    with process.stdout, process.stderr, ThreadPoolExecutor(2) as pool:
+        texts = [pool.submit(stream.read) for stream in (process.stdout, process.stderr)]
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        stdout, stderr = (text.result() for text in texts)
+    return subprocess.CompletedProcess(command, code, stdout, stderr)
 
 
 class WatchProcess:
