@@ -198,8 +198,8 @@ class Reconciler:
 
     def first_pass(self) -> dict[str, SyncCounts]:
         """Make the index the disk after a start: a first index, or what happened meanwhile."""
-        self.look_at_kb_yaml(*self.roots, silent=True)
         self.look_at_roots()
+        self.look_at_kb_yaml(*(self.roots[name] for name in self.roots.available()))
         while self._back:
             # One by one: a failure repeats this pass, but tells none of them twice.
             told = self.store.tell_all(self._back[0]) if self.store.has_epoch else Applied(())
@@ -408,9 +408,9 @@ class Reconciler:
         if applied.events:
             self.listeners.on_pass(PassReport(applied, lag_s, repairs))
 
-    def look_at_kb_yaml(self, *kbs: WatchedKb, silent: bool = False) -> None:
+    def look_at_kb_yaml(self, *kbs: WatchedKb) -> None:
         """Read what these KBs say of themselves, where that is another by now."""
-        batch = Batch(origin="sweep", silent=silent)
+        batch = Batch(origin="sweep")
         for kb in kbs:
             self._read_kb_yaml(kb, batch)
         if batch.has_content():

@@ -16,6 +16,8 @@ from harness.reader import View, read_kb, revision_of
 from harness.replica import Replica
 
 from pyrite_watch.index.store import Store
+from pyrite_watch.kb_files import read_kb_yaml
+from pyrite_watch.kb_roots import described
 from pyrite_watch.model.kb import KbName, KnowledgeBase
 from pyrite_watch.reconciler import Listeners, Options, PassReport, Reconciler
 
@@ -70,10 +72,11 @@ class Bed:
     def open(self, *names: str) -> Bed:
         """Open the state for these KBs (all, where none is named); the first pass is not made."""
         named = names or tuple(self.roots)
+        kbs = [KnowledgeBase(KbName(name), self.roots[name]) for name in named]
         self.store = Store(self.folder / "state", named, "boot")
         self.reconciler = Reconciler(
             self.store,
-            [KnowledgeBase(KbName(name), self.roots[name]) for name in named],
+            [described(kb, read_kb_yaml(kb.root)) for kb in kbs],
             self.options,
             Listeners(self._hear, lambda position: self.epochs.append(position.epoch), self._rebuild),
             self.clock,

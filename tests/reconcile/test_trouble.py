@@ -620,6 +620,42 @@ def test_a_kb_yaml_that_could_not_be_read_for_a_while_is_read_again(bed: Bed, un
     assert bed.problems() == set()
 
 
+def test_a_kb_yaml_that_changed_while_nothing_ran_is_told_at_the_start(bed: Bed) -> None:
+    """Bug: its problem came and went in the index without a `kb_synced`; unchanged it says nothing."""
+    for text, told in (("types: [\n", [1]), ("description: Mine\n", [0])):
+        bed.store.close()
+        bed.write("kb.yaml", text)
+        for problems in (told, []):
+            bed.open().reconciler.first_pass()
+            assert [event["problems"] for event in bed.news()] == problems
+            bed.store.close()
+        bed.open()
+
+
+def test_of_a_kb_that_is_away_at_the_start_nothing_is_said_but_that(bed: Bed) -> None:
+    """What its kb.yaml says is known when it is back."""
+    bed.write("kb.yaml", "types: [\n")
+    bed.settle("kb.yaml").news()
+    bed.store.close()
+    os.rename(bed.roots["kb"], bed.folder / "aside")
+    bed.open().reconciler.first_pass()
+    assert [(event["available"], event["problems"]) for event in bed.news()] == [(False, 2)]
+    os.rename(bed.folder / "aside", bed.roots["kb"])
+    bed.write("kb.yaml", "description: Mine\n")
+    bed.sweep()
+    assert [(event["available"], event["problems"]) for event in bed.news()] == [(True, 1), (True, 0)]
+    assert bed.reconciler.roots["kb"].kb.description == "Mine"
+
+
+def test_a_kb_yaml_that_is_broken_at_the_first_index_is_no_event(make_bed: MakeBed) -> None:
+    """It is part of the state at the first position."""
+    bed = make_bed()
+    bed.write("kb.yaml", "types: [\n")
+    bed.start()
+    assert bed.events == []
+    assert bed.problems() == {("kb.yaml", "kb_yaml")}
+
+
 @pytest.mark.parametrize("half", ["", "types: [\n", None])
 def test_half_of_kb_yaml_is_not_believed(bed: Bed, half: str | None) -> None:
     """While it is written anew, or is away, it says what it said; then what is there is true."""
