@@ -245,7 +245,8 @@ class Store:
         return epoch
 
     def tell_all(self, name: str) -> Applied:
-        """Tell every entry of a KB that was hidden as created: it is back."""
+        """Tell every entry of a KB that was hidden as created, then its `kb_synced`: it is back."""
+        started_s = time.perf_counter()
         with transaction(self.connection):
             kb = files.load_kb_rows(self.connection)[name]
             rows = self.connection.execute(
@@ -256,6 +257,9 @@ class Store:
                 EventDraft("entry_created", name, row[0], _entry_fields(EntryRef(row[1], row[2]), "sweep"))
                 for row in rows
             ]
+            problems = files.count_problems(self.connection, kb.kb_id)
+            if drafts or problems:
+                drafts.append(_synced(kb, "sweep", SyncCounts(added=len(drafts)), problems, started_s))
             events = log.append_events(
                 self.connection, self.position.epoch, self.position.offset, drafts, iso_time(time.time())
             )
@@ -298,23 +302,12 @@ class Store:
             origin = batch.origin_of(change.key, change.path) or batch.origin
             by_kb[change.key.kb_name].append(_draft(change, origin))
         kbs = files.load_kb_rows(self.connection)
-        duration_ms = round((time.perf_counter() - batch.started_s) * 1000)
         for name, drafts in by_kb.items():
             if name not in touched:
                 continue
             count = counts.get(name, SyncCounts())
-            fields = {
-                "path": "",
-                "revision": None,
-                "origin": batch.origin,
-                "added": count.added,
-                "updated": count.updated,
-                "removed": count.removed,
-                "problems": files.count_problems(self.connection, kbs[name].kb_id),
-                "available": kbs[name].available,
-                "duration_ms": duration_ms,
-            }
-            drafts.append(EventDraft("kb_synced", name, "", fields))
+            problems = files.count_problems(self.connection, kbs[name].kb_id)
+            drafts.append(_synced(kbs[name], batch.origin, count, problems, batch.started_s))
         return [draft for drafts in by_kb.values() for draft in drafts]
 
 
@@ -355,6 +348,21 @@ def _draft(change: Change, origin: Origin) -> EventDraft:
     if change.before.path != change.after.path:
         fields["previous_path"] = change.before.path
     return EventDraft("entry_updated", kb_name, entry_id, fields)
+
+
+def _synced(kb: KbRow, origin: Origin, count: SyncCounts, problems: int, started_s: float) -> EventDraft:
+    fields: dict[str, object] = {
+        "path": "",
+        "revision": None,
+        "origin": origin,
+        "added": count.added,
+        "updated": count.updated,
+        "removed": count.removed,
+        "problems": problems,
+        "available": kb.available,
+        "duration_ms": round((time.perf_counter() - started_s) * 1000),
+    }
+    return EventDraft("kb_synced", kb.name, "", fields)
 
 
 def _key_fields(key: EntryKey) -> dict[str, str]:

@@ -475,12 +475,15 @@ def test_a_kb_that_is_no_longer_named_is_hidden_and_one_that_is_back_is_told(tmp
     with closing(Store(tmp_path, ["a", "b"], "boot")) as store:
         assert store.name_kbs() == ["b"]
         applied = store.tell_all("b")
-        assert told(applied) == [("entry_created", "b", "y"), ("entry_created", "b", "x")]
-        assert [(event["offset"], event["origin"]) for event in messages(applied)] == [
-            (position.offset + 1, "sweep"),
-            (position.offset + 2, "sweep"),
+        assert told(applied) == [
+            ("entry_created", "b", "y"),
+            ("entry_created", "b", "x"),
+            ("kb_synced", "b", ""),
         ]
-        assert store.position.offset == position.offset + 2
+        assert [(event["offset"], event["origin"]) for event in messages(applied)] == [
+            (position.offset + number, "sweep") for number in (1, 2, 3)
+        ]
+        assert store.position.offset == position.offset + 3
 
 
 def test_a_kb_that_is_back_is_told_also_after_a_kill_before(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bed import Bed, MakeBed, beds, failing_apply, note
+from bed import BAD, Bed, MakeBed, beds, failing_apply, note, short
 from harness.replica import Replica
 
 from pyrite_watch.index.store import SyncCounts
@@ -293,6 +293,30 @@ def test_a_kb_that_is_no_longer_named_is_hidden_and_told_anew_when_it_is_back(ma
     assert bed.told() == ["C a a.md", "C b b.md", "U b b.md"]
 
 
+def test_a_kb_that_is_back_is_synced_after_what_is_told_anew(make_bed: MakeBed) -> None:
+    """One `kb_synced` with all that it holds, problems too; none where it holds nothing."""
+    bed = make_bed("one", "two", "empty")
+    bed.write("a.md", note("a"), kb="two")
+    bed.write("bad.md", BAD, kb="two")
+    bed.start()
+    bed.restart("one")
+    bed.restart()
+    created, synced = bed.news()
+    assert short(created) == "C a a.md"
+    assert (synced["kb_name"], synced["origin"], short(synced)) == ("two", "sweep", "S +1 ~0 -0")
+    assert (synced["problems"], synced["available"]) == (1, True)
+
+
+def test_a_kb_that_is_back_with_problems_alone_is_synced(make_bed: MakeBed) -> None:
+    """Whoever loaded the state meanwhile did not see them."""
+    bed = make_bed("one", "two")
+    bed.write("bad.md", BAD, kb="two")
+    bed.start()
+    bed.restart("one")
+    bed.restart()
+    assert [(short(event), event["problems"]) for event in bed.news()] == [("S +0 ~0 -0", 1)]
+
+
 def test_a_failure_tells_a_kb_that_is_back_once(make_bed: MakeBed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bug: the first pass is repeated after an error, and told the first of two KBs twice."""
     bed = make_bed("one", "two", "three")
@@ -315,7 +339,7 @@ def test_a_failure_tells_a_kb_that_is_back_once(make_bed: MakeBed, monkeypatch: 
     with pytest.raises(sqlite3.OperationalError):
         bed.reconciler.first_pass()
     bed.reconciler.first_pass()
-    assert [event["kb_name"] for event in bed.news()] == ["two", "three"]
+    assert [event["kb_name"] for event in bed.news() if event["entry_id"]] == ["two", "three"]
 
 
 def test_a_kb_that_was_away_at_the_first_index_is_indexed_when_it_comes(tmp_path: Path) -> None:
