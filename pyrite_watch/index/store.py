@@ -160,8 +160,9 @@ class Store:
     def name_kbs(self) -> list[str]:
         """Make the named KBs the active ones, the others hidden; return those that are back.
 
-        A KB that was hidden is told anew: whoever loaded the state meanwhile did not see it. It is
-        returned at every start until `tell_all` has done that, also after a kill in between.
+        A KB that was hidden is told anew, be it only the part of its first index that was committed: whoever
+        loaded the state meanwhile did not see it. It is returned at every start until `tell_all` has done
+        that, also after a kill in between.
         """
         with transaction(self.connection):
             marks = ", ".join("?" * len(self.kb_order))
@@ -170,7 +171,7 @@ class Store:
             )
             self.connection.executemany(
                 "INSERT INTO kb (name) VALUES (?) ON CONFLICT (name)"
-                " DO UPDATE SET untold = untold OR (indexed AND NOT active), active = 1",
+                " DO UPDATE SET untold = untold OR NOT active, active = 1",
                 [(name,) for name in self.kb_order],
             )
             untold = {row[0] for row in self.connection.execute("SELECT name FROM kb WHERE untold")}

@@ -527,6 +527,14 @@ MUTATIONS = (
         ("tests/test_pipeline.py",),
     ),
     Mutation(
+        "half-indexed-untold",
+        "a KB that was hidden in the middle of its first index is told anew",
+        "pyrite_watch/index/store.py",
+        "untold OR NOT active",
+        "untold OR (indexed AND NOT active)",
+        ("tests/reconcile/test_roots.py",),
+    ),
+    Mutation(
         "damaged-untold",
         "a damaged state ends the watch with 4, in a sentence",
         "pyrite_watch/pipeline.py",

@@ -317,6 +317,28 @@ def test_a_kb_that_is_back_with_problems_alone_is_synced(make_bed: MakeBed) -> N
     assert [(short(event), event["problems"]) for event in bed.news()] == [("S +0 ~0 -0", 1)]
 
 
+def test_a_kb_that_went_in_the_middle_of_its_first_index_is_told_in_full(
+    make_bed: MakeBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: what had been committed of it by then was told to nobody who loaded the state meanwhile."""
+    monkeypatch.setattr("pyrite_watch.reconciler.MAX_BATCH_PATHS", 2)
+    bed = make_bed("one", "two")
+    for number in range(5):
+        bed.write(f"{number}.md", note(f"n{number}"), kb="two")
+    bed.start("one")
+    bed.store.close()
+    bed.open()
+    bed.reconciler.stopping = lambda: len(bed.entries("two")) >= 2
+    bed.reconciler.first_pass()
+    assert len(bed.entries("two")) == 2
+    bed.restart("one")
+    bed.replica = Replica(bed.state())
+    bed.restart()
+    assert len(bed.replica.entries) == 0
+    bed.check()
+    assert len(bed.replica.entries) == 5
+
+
 def test_a_failure_tells_a_kb_that_is_back_once(make_bed: MakeBed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bug: the first pass is repeated after an error, and told the first of two KBs twice."""
     bed = make_bed("one", "two", "three")
