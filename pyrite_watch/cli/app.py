@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyrite_watch.cli.options import Gitignore, Json, MaxEntryBytes, Paths, Server, StateDir, Token, Version
+from pyrite_watch.cli.options import (
+    Gitignore,
+    Json,
+    MaxEntryBytes,
+    Paths,
+    Server,
+    StateDir,
+    Token,
+    Version,
+    parse_path,
+    typed_path,
+)
 from pyrite_watch.errors import PyriteWatchError, UsageError
 from pyrite_watch.model.entry import MAX_ENTRY_BYTES
 
@@ -86,7 +97,10 @@ def watch(
     token: Annotated[
         str | None, typer.Option(help="Who connects must know it; 'auto' makes one and prints it.")
     ] = None,
-    token_file: Annotated[Path | None, typer.Option(help="A file that holds the token.")] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(parser=parse_path, metavar="FILE", help="A file that holds the token."),
+    ] = None,
     read_token: Annotated[str | None, typer.Option(help="A second token, which may only read.")] = None,
     allow_origin: Annotated[
         list[str] | None, typer.Option(help="Another origin whose pages may connect. Repeatable.")
@@ -213,7 +227,7 @@ def status(url: Server = None, as_json: Json = False, token: Token = None) -> No
 
 @app.command()
 def explain(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or what was one.")],
+    file: Annotated[str, typer.Argument(parser=typed_path, metavar="FILE", help="A file, or what was one.")],
     state_dir: StateDir = None,
     gitignore: Gitignore = False,
     max_entry_bytes: Annotated[

@@ -16,6 +16,18 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def typed_path(typed: str) -> str:
+    """Take a path as it was typed. An empty one is of a variable that is not set, and no current folder."""
+    if not typed:
+        raise typer.BadParameter("it is empty. Is a variable not set?")
+    return typed
+
+
+def parse_path(typed: str) -> Path:
+    """As `typed_path`; `Path("")` would be `Path(".")`."""
+    return Path(typed_path(typed))
+
+
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
@@ -37,6 +49,8 @@ StateDir = Annotated[
     Path | None,
     typer.Option(
         "--state-dir",
+        parser=parse_path,
+        metavar="DIR",
         envvar="PYRITE_WATCH_STATE",
         help="Where index and event log are kept.",
         show_default="the user's state folder",

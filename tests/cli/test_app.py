@@ -93,3 +93,27 @@ def test_who_may_connect_is_checked_before_anything_is_opened(
     assert refused.stderr.startswith(f"pyrite: {words}")
     assert len(refused.stderr.splitlines()) == 2, "a hint, and nothing else"
     assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("watch", "notes", "--state-dir", ""),
+        ("watch", "notes", "--token-file", ""),
+        ("sync", "notes", "--state-dir", ""),
+        ("doctor", "notes", "--state-dir", ""),
+        ("explain", "notes/x.md", "--state-dir", ""),
+        ("explain", ""),
+    ],
+)
+def test_an_empty_path_is_refused(
+    tmp_path: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: a shell variable that is not set put the index into the current folder."""
+    (tmp_path / "notes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, arguments)
+    assert refused.exit_code == 2
+    assert f"Invalid value for '{arguments[-2] if len(arguments) > 2 else 'FILE'}'" in refused.stderr
+    assert "it is empty" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
