@@ -26,6 +26,7 @@ __all__ = [
     "check_listen",
     "check_state_dir",
     "default_state_dir",
+    "fault_of_token",
     "is_loopback",
     "resolve_kbs",
     "resolve_token",
@@ -110,7 +111,7 @@ def _is_same_folder(folder: Path, root: Path) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine can reach `host`; a name other than localhost is not trusted."""
-    host = host.strip().removeprefix("[").removesuffix("]")
+    host = _bare(host)
     if host.lower().removesuffix(".") == "localhost":
         return True
     try:
@@ -122,20 +123,26 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-def check_listen(host: str, token: str | None) -> None:
-    """Refuse to open the notes to the network without a token.
+def _bare(host: str) -> str:
+    """Take off the brackets in which an IPv6 address stands in a URL."""
+    return host.strip().removeprefix("[").removesuffix("]")
+
+
+def check_listen(host: str, token: str | None) -> str:
+    """Refuse to open the notes to the network without a token; return the host as it can be bound.
 
     Raises:
         TokenNeededError: `host` is not loopback (an empty one means all addresses) and no token is given.
     """
     if not token and not is_loopback(host):
         raise TokenNeededError(host or "all addresses")
+    return _bare(host)
 
 
 def resolve_token(
-    option: str | None, token_file: Path | None, environ: Mapping[str, str]
+    option: str | None, token_file: Path | None, environ: Mapping[str, str], name: str = "--token"
 ) -> tuple[str | None, bool]:
-    """Choose the token: the option, else the file, else $PYRITE_TOKEN; `auto` makes one.
+    """Choose the token: the option of that name, else the file, else $PYRITE_TOKEN; `auto` makes one.
 
     Returns it, and whether it was made: then somebody must be told. None means that none was asked for. An
     empty one is not none: somebody believes to be protected by it. No message here repeats a token.
@@ -144,7 +151,7 @@ def resolve_token(
         UsageError: The file cannot be read, or the token is empty or could not stand in a header.
     """
     if option is not None:
-        source, token = "--token", option
+        source, token = name, option
     elif token_file is not None:
         source, token = f"The token file {token_file}", _read_token_file(token_file, environ)
     elif "PYRITE_TOKEN" in environ:
@@ -154,14 +161,19 @@ def resolve_token(
     token = token.strip()
     if token == AUTO_TOKEN:
         return secrets.token_urlsafe(24), True
-    if not token:
-        raise UsageError(f"{source} is empty.", "Leave it out, or let one be made: --token auto.")
-    if len(token) > MAX_TOKEN_CHARS or not all("!" <= character <= "~" for character in token):
-        raise UsageError(
-            f"{source} holds no token that a browser could send.",
-            f"Use up to {MAX_TOKEN_CHARS} letters, digits and signs, without blanks, or --token auto.",
-        )
+    if fault := fault_of_token(token):
+        what = f"Use up to {MAX_TOKEN_CHARS} ASCII characters without blanks" if token else "Leave it out"
+        raise UsageError(f"{source} {fault}.", f"{what}, or let one be made: {name} auto.")
     return token, False
+
+
+def fault_of_token(token: str) -> str:
+    """Say what keeps a token out of a request's header, "" for nothing."""
+    if not token:
+        return "is empty"
+    if len(token) > MAX_TOKEN_CHARS or not all("!" <= character <= "~" for character in token):
+        return "holds no token that a browser could send"
+    return ""
 
 
 def _read_token_file(path: Path, environ: Mapping[str, str]) -> str:

@@ -426,6 +426,13 @@ class TestListen:
         assert "--token auto" in caught.value.hint
         check_listen(host, "secret")
 
+    @pytest.mark.parametrize(
+        ("typed", "host"), [("[::1]", "::1"), ("::1", "::1"), (" localhost", "localhost")]
+    )
+    def test_an_address_may_be_typed_as_it_stands_in_a_url(self, typed: str, host: str) -> None:
+        """Bug: with brackets it passed, and could then not be bound."""
+        assert check_listen(typed, None) == host
+
     def test_an_ipv4_loopback_in_ipv6_is_loopback(self) -> None:
         """Python before 3.13 does not say so."""
         check_listen("::ffff:127.0.0.1", None)
@@ -469,6 +476,9 @@ class TestToken:
             with pytest.raises(UsageError) as caught:
                 resolve_token(*source)
             assert not token.strip() or token not in str(caught.value) + caught.value.hint
+        with pytest.raises(UsageError, match=r"^--read-token ") as caught:
+            resolve_token(token, None, {}, "--read-token")
+        assert caught.value.hint.endswith("let one be made: --read-token auto.")
 
     def test_a_file_that_is_missing_is_an_error(self, tmp_path: Path) -> None:
         """Going on without a token would be the opposite of what was asked."""

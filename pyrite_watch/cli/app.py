@@ -124,12 +124,12 @@ def watch(
         position = _position(since, as_json)
         kbs, state = _named(paths, state_dir)
         chosen, is_made = resolve_token(token, token_file, os.environ)
-        reading, is_reading_made = resolve_token(read_token, None, {})
+        reading, is_reading_made = resolve_token(read_token, None, {}, "--read-token")
         made = {"Token": chosen} if chosen and is_made else {}
         if reading and is_reading_made:
             made["Read token"] = reading
         if not no_serve:
-            check_listen(host, chosen)
+            host = check_listen(host, chosen)
         settings = Settings(
             kbs=kbs,
             state_dir=state,

@@ -28,6 +28,16 @@ def parse_path(typed: str) -> Path:
     return Path(typed_path(typed))
 
 
+def parse_token(typed: str) -> str:
+    """Take a token as `pyrite watch` does: a line end that a file left on it is not part of it."""
+    from pyrite_watch.settings import fault_of_token
+
+    token = typed.strip()
+    if fault := fault_of_token(token):
+        raise typer.BadParameter(f"it {fault}.")
+    return token
+
+
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
@@ -63,7 +73,13 @@ MaxEntryBytes = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 Token = Annotated[
     str | None,
-    typer.Option("--token", envvar="PYRITE_TOKEN", help="The token of the process that watches."),
+    typer.Option(
+        "--token",
+        envvar="PYRITE_TOKEN",
+        parser=parse_token,
+        metavar="TOKEN",
+        help="The token of the process that watches.",
+    ),
 ]
 Version = Annotated[
     bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")

@@ -117,3 +117,26 @@ def test_an_empty_path_is_refused(
     assert f"Invalid value for '{arguments[-2] if len(arguments) > 2 else 'FILE'}'" in refused.stderr
     assert "it is empty" in refused.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes"]
+
+
+@pytest.mark.parametrize("token", ["bad\ntoken", "two words", "ä", " "])
+@pytest.mark.parametrize("arguments", [("status",), ("tail",), ("sync", "notes"), ("explain", "notes/x.md")])
+def test_a_token_that_no_request_can_carry_is_refused(arguments: tuple[str, ...], token: str) -> None:
+    """Bug: it was said that the server answered something else. Its name is told, and not itself."""
+    refused = CliRunner().invoke(app, [*arguments, "--token", token])
+    assert refused.exit_code == 2
+    assert "Invalid value for '--token' (env var: 'PYRITE_TOKEN'): it " in refused.stderr
+    assert token not in refused.stderr.partition("it ")[2] or not token.strip()
+
+
+def test_the_end_of_a_line_is_no_part_of_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bug: `watch` took it off, `tail` refused it."""
+    asked: list[str | None] = []
+
+    def show_status(url: str, token: str | None, *, as_json: bool) -> bool:
+        asked.append(token)
+        return True
+
+    monkeypatch.setattr("pyrite_watch.cli.status.show_status", show_status)
+    done = CliRunner().invoke(app, ["status", "http://127.0.0.1:1"], env={"PYRITE_TOKEN": "SECRET\n"})
+    assert (done.exit_code, asked) == (0, ["SECRET"])
