@@ -211,7 +211,8 @@ def tail(
     from pyrite_watch.cli.tail import Tail
 
     with helpful_errors():
-        Tail(choose_server(url, "tail"), since, kb or (), token, as_json=as_json).run()
+        address, token = choose_server(url, token, "tail")
+        Tail(address, since, kb or (), token, as_json=as_json).run()
 
 
 @app.command()

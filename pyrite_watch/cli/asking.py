@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pyrite_watch.errors import PyriteWatchError, StartError, UsageError
 from pyrite_watch.ownership import list_owners
@@ -18,6 +19,9 @@ from pyrite_watch.ownership import list_owners
 ASK_TIMEOUT_S = 10.0
 
 TOKEN_HINT = "Give its token: --token, or PYRITE_TOKEN."
+
+
+ADDRESS_HINT = "An address is, for example, http://127.0.0.1:8088, as 'pyrite watch' prints it."
 
 
 class NoAnswerError(PyriteWatchError):
@@ -68,8 +72,8 @@ def list_running(environ: Mapping[str, str] = os.environ) -> list[Running]:
     return sorted(found, key=lambda running: (running.started, running.pid))
 
 
-def choose_server(url: str | None, command: str) -> str:
-    """Choose whom to ask: who was named, else the one that runs.
+def choose_server(url: str | None, token: str | None, command: str) -> tuple[str, str | None]:
+    """Choose whom to ask, and with which token: who was named, else the one that runs.
 
     Raises:
         NothingRunsError: None was named, and none runs.
@@ -77,7 +81,7 @@ def choose_server(url: str | None, command: str) -> str:
         UsageError: What was named is no address.
     """
     if url is not None:
-        return check_url(url)
+        return check_url(url, token)
     serving = [running for running in list_running() if running.url]
     if not serving:
         raise NothingRunsError
@@ -87,14 +91,16 @@ def choose_server(url: str | None, command: str) -> str:
             "\n".join([f"{len(serving)} processes watch. Say which one is meant:", *lines]),
             f"Type, for example: pyrite {command} {serving[0].url}",
         )
-    return serving[0].url
+    return serving[0].url, token
 
 
-def check_url(url: str) -> str:
-    """Give the address of a server without the slash at its end.
+def check_url(url: str, token: str | None = None) -> tuple[str, str | None]:
+    """Give a server's address without the slash at its end, and the token: the one given, else the address's.
+
+    A token may stand in an address as in the one that opens the page. It is in no message.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is none, or has more to it.
     """
     try:
         parts = urlsplit(url)
@@ -102,11 +108,30 @@ def check_url(url: str) -> str:
     except ValueError:
         is_one = False
     if not is_one:
-        raise UsageError(
-            f"'{url}' is not the address of a server.",
-            "An address is, for example, http://127.0.0.1:8088, as 'pyrite watch' prints it.",
-        )
-    return url.rstrip("/")
+        raise UsageError(f"'{_shown(url)}' is not the address of a server.", ADDRESS_HINT)
+    tokens, has_more = _split_query(parts.query)
+    if has_more or len(tokens) > 1 or parts.fragment or "@" in parts.netloc:
+        raise UsageError(f"'{_shown(url)}' has more to it than the address of a server.", ADDRESS_HINT)
+    if token is None and tokens:
+        from pyrite_watch.settings import fault_of_token
+
+        token = tokens[0].strip()
+        if fault := fault_of_token(token):
+            raise UsageError(f"The token in the address {fault}.", TOKEN_HINT)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", "")), token
+
+
+def _split_query(query: str) -> tuple[list[str], bool]:
+    """The tokens of a query, and whether it holds anything else."""
+    pairs = [part.partition("=") for part in query.split("&") if part]
+    # Not as a form's: a `+` is itself, as no token has a blank.
+    tokens = [unquote(value) for name, _, value in pairs if name == "token"]
+    return tokens, len(tokens) < len(pairs)
+
+
+def _shown(url: str) -> str:
+    """What of an address may be printed: no query, no fragment, no password."""
+    return re.sub(r"//[^/]*@", "//…@", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
 @dataclass(frozen=True, slots=True)

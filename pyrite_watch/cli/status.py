@@ -29,7 +29,11 @@ MAX_KBS = 20
 
 def show_status(url: str | None, token: str | None, *, as_json: bool) -> bool:
     """Print what runs; return whether anything does."""
-    running = list_running() if url is None else [Running(check_url(url))]
+    if url is None:
+        running = list_running()
+    else:
+        address, token = check_url(url, token)
+        running = [Running(address)]
     found = [load_status(each, token) for each in running]
     runs = any(each["runs"] for each in found)
     with quiet_pipe():

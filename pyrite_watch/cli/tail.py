@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from rich.text import Text
 
-from pyrite_watch.cli.asking import TOKEN_HINT, NoAnswerError, ask, check_url
+from pyrite_watch.cli.asking import TOKEN_HINT, NoAnswerError, ask
 from pyrite_watch.cli.lines import Lines, Told, make_console, plural, shown
 from pyrite_watch.cli.pipes import quiet_pipe
 from pyrite_watch.cli.signals import signals
@@ -72,12 +72,13 @@ class Tail:
     """One run of `pyrite tail`.
 
     Args:
+        url: As `check_url` gives it.
         since: EPOCH:OFFSET or "now".
         kbs: Only these; empty means all.
     """
 
     def __init__(self, url: str, since: str, kbs: Sequence[str], token: str | None, *, as_json: bool) -> None:
-        self._url = check_url(url)
+        self._url = url
         self._since = check_since(since)
         self._kbs = tuple(kbs)
         self._token = token

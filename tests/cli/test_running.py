@@ -98,18 +98,18 @@ def test_one_server_is_taken_none_or_several_are_errors(
 ) -> None:
     """Exit 3 with what to type; exit 2 with a list. One that opens no port cannot be followed."""
     with pytest.raises(NothingRunsError) as none:
-        choose_server(None, "tail")
+        choose_server(None, None, "tail")
     assert none.value.exit_code == 3
     assert "pyrite watch PATH" in none.value.hint
     with Ownership.take(roots[:1], tmp_path / "one", environ) as one:
         with pytest.raises(NothingRunsError):
-            choose_server(None, "tail")
+            choose_server(None, None, "tail")
         one.announce("http://127.0.0.1:9")
-        assert choose_server(None, "tail") == "http://127.0.0.1:9"
+        assert choose_server(None, "x", "tail") == ("http://127.0.0.1:9", "x")
         with Ownership.take(roots[1:], tmp_path / "two", environ) as two:
             two.announce("http://127.0.0.1:10")
             with pytest.raises(WhichServerError) as several:
-                choose_server(None, "tail")
+                choose_server(None, None, "tail")
     assert several.value.exit_code == 2
     for text in ("http://127.0.0.1:9 ", "http://127.0.0.1:10 ", *map(str, roots)):
         assert text in str(several.value)
@@ -124,7 +124,41 @@ def test_what_is_no_address_is_a_usage_error(url: str) -> None:
     with pytest.raises(UsageError, match="not the address") as caught:
         check_url(url)
     assert "http://127.0.0.1:8088" in caught.value.hint
-    assert check_url("https://notes.example.com/sub/") == "https://notes.example.com/sub"
+    assert check_url("https://notes.example.com/sub/") == ("https://notes.example.com/sub", None)
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "asked"),
+    [
+        ("http://h/?token=a%2Bb+c", None, ("http://h", "a+b+c")),
+        ("http://h/sub/?token=x", None, ("http://h/sub", "x")),
+        ("http://h?token=x", "given", ("http://h", "given")),
+        ("http://h/?", None, ("http://h", None)),
+    ],
+)
+def test_a_token_may_stand_in_an_address(url: str, token: str | None, asked: tuple[str, str | None]) -> None:
+    """As in the one that opens the page; bug: it was printed, and `status` did not use it."""
+    assert check_url(url, token) == asked
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h/?token=SECRET&kb=x",
+        "http://h/?token=SECRET&token=SECRET",
+        "http://h/?token=SECRET%20SECRET",
+        "http://h/#SECRET",
+        "http://me:SECRET@h/",
+        "ftp://h/?token=SECRET",
+        "ftp://me:SECRET@h",
+        "http://[::1?token=SECRET",
+    ],
+)
+def test_what_else_stands_in_an_address_is_refused_and_not_repeated(url: str) -> None:
+    """It would be left out of what is asked, and may be a secret."""
+    with pytest.raises(UsageError) as caught:
+        check_url(url)
+    assert "SECRET" not in str(caught.value) + caught.value.hint
 
 
 def test_a_server_that_is_not_there_is_said_so() -> None:

@@ -109,6 +109,9 @@ def test_without_the_token_the_rest_is_shown(start: Starter, home: Path, small_k
     done = run_pyrite("status", home=home, env={"PYRITE_TOKEN": "t0ken-t0ken"})
     assert "5 entries" in done.stdout
     assert "t0ken" not in done.stdout + done.stderr
+    done = run_pyrite("status", f"{watch.url}/?token=t0ken-t0ken", home=home)
+    assert "5 entries" in done.stdout
+    assert "t0ken" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("url", "code"), [("http://127.0.0.1:1", 3), ("nonsense", 2)])

@@ -194,13 +194,14 @@ def test_a_refusal_is_1_with_a_hint(start: Starter, home: Path, small_kb: Path) 
     watch.wait_ready()
     for arguments, words in (
         (["tail"], "--token"),
-        (["tail", "--token", "wrong"], "--token"),
+        (["tail", f"{watch.url}/?token=wr0ng"], "--token"),
         (["tail", "--token", "t0ken-t0ken", "--kb", "none"], "pyrite status"),
     ):
         done = run_pyrite(*arguments, home=home)
         assert done.returncode == 1, done.stdout + done.stderr
         assert words in done.stderr
         assert "t0ken-t0ken" not in done.stderr + done.stdout
+        assert "wr0ng" not in done.stderr + done.stdout
         assert "Traceback" not in done.stderr
     with Command("tail", "--json", "--since", "x:1", home=home, env={"PYRITE_TOKEN": "t0ken-t0ken"}) as tail:
         tail.wait_line("resync")
