@@ -36,7 +36,7 @@ from pyrite_watch.server.endpoints import (
     stream,
     writes,
 )
-from pyrite_watch.server.guard import Guard, GuardSettings
+from pyrite_watch.server.guard import Guard, GuardSettings, check_guard
 from pyrite_watch.service import KBService
 from pyrite_watch.settings import Settings, check_state_dir, default_state_dir, resolve_kbs
 
@@ -55,14 +55,19 @@ def create_app(kbs: Kbs = (), **options: Any) -> FastAPI:
         options: Fields of `Settings`: `state_dir`, `read_only`, `token`, `allow_hosts`, …
 
     Raises:
-        UsageError, StartError: What was named cannot be watched.
+        UsageError, StartError: What was named cannot be watched, or an option cannot be meant as given.
     """
     return app_of(Pipeline(_settings(kbs, options)))
 
 
 def app_of(pipeline: Pipeline) -> FastAPI:
-    """Make the guarded app of a pipeline, which it starts and stops with itself."""
+    """Make the guarded app of a pipeline, which it starts and stops with itself.
+
+    Raises:
+        UsageError: Who may connect cannot be meant as given.
+    """
     settings = pipeline.settings
+    check_guard(settings)
     app = FastAPI(
         title="Pyrite Watch",
         version=__version__,
@@ -79,18 +84,7 @@ def app_of(pipeline: Pipeline) -> FastAPI:
     app.add_exception_handler(Exception, _answer_fault)
     app.add_middleware(PositionHeader, live=live)
     app.add_middleware(AnswerHead)
-    app.add_middleware(
-        Guard,
-        settings=GuardSettings(
-            host=settings.host,
-            token=settings.token,
-            read_token=settings.read_token,
-            allow_origins=settings.allow_origins,
-            allow_hosts=settings.allow_hosts,
-            public_url=settings.public_url,
-        ),
-        position=lambda: live.manager.hub.position,
-    )
+    app.add_middleware(Guard, settings=GuardSettings.of(settings), position=lambda: live.manager.hub.position)
     return app
 
 

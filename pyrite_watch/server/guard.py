@@ -149,6 +149,27 @@ class GuardSettings:
     allow_hosts: tuple[str, ...] = ()  # "name": any port; "name:port": that one
     public_url: str | None = None
 
+    @classmethod
+    def of(cls, settings: Settings) -> GuardSettings:
+        """Take what concerns the door from all that was asked for."""
+        return cls(
+            host=settings.host,
+            token=settings.token,
+            read_token=settings.read_token,
+            allow_origins=settings.allow_origins,
+            allow_hosts=settings.allow_hosts,
+            public_url=settings.public_url,
+        )
+
+
+def check_guard(settings: Settings) -> None:
+    """Refuse settings of which no `Guard` can be made: the app makes its own only when it starts.
+
+    Raises:
+        UsageError: A setting cannot be meant as given.
+    """
+    Guard(Response(), GuardSettings.of(settings))
+
 
 def check_guard(settings: GuardSettings | Settings) -> None:
     """Raise the UsageError of a Guard with these settings now: an app makes its own only when it starts."""

@@ -19,7 +19,7 @@ from live_app import BASE_URL, SOCKET_URL, client_of, live_of_app, make_app, mak
 from starlette.testclient import TestClient
 
 from pyrite_watch import attach, create_app
-from pyrite_watch.errors import RootOwnedError
+from pyrite_watch.errors import RootOwnedError, UsageError
 from pyrite_watch.server.websocket import broadcast_event, manager
 from pyrite_watch.service import KBService, StoppedError
 
@@ -93,6 +93,22 @@ def test_a_single_path_is_a_list_of_one(tmp_path: Path) -> None:
         app = create_app(given, state_dir=tmp_path / "state")
         (name,) = live_of_app(app).service.kbs
         assert name == ("mine" if isinstance(given, tuple) else "notes")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"allow_hosts": ["a b"]},
+        {"allow_origins": ["*"]},
+        {"public_url": "ftp://notes.example.com"},
+        {"token": "one-token", "read_token": "one-token"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_an_option_that_cannot_be_meant_makes_no_app(tmp_path: Path, options: dict[str, Any]) -> None:
+    """The door is built when the app starts: only then it failed, with a traceback."""
+    with pytest.raises(UsageError):
+        make_app(tmp_path, **options)
 
 
 def test_an_app_may_be_started_again(tmp_path: Path) -> None:
