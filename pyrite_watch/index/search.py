@@ -16,19 +16,16 @@ import secrets
 import sqlite3
 from typing import Any
 
+from pyrite_watch.index.excerpt import ELLIPSIS, EXCERPT_WORDS, WINDOW_CHARS, excerpt_of
+
 TITLE_WEIGHT, BODY_WEIGHT, TAGS_WEIGHT = 10.0, 1.0, 4.0
 """A word in a title says what the entry is about; one in its body is only mentioned."""
-
-SNIPPET_WORDS = 24
-"""Two lines of a result list. FTS5 allows 64 at most."""
 
 MAX_WORDS = 64
 """Further words are left out: FTS5's time grows with their square (20,000 took minutes), each in a thread."""
 
 MIN_PREFIX = 2
 """Letters of a beginning: of one, FTS5 merges the lists of a large part of all words."""
-
-ELLIPSIS = "…"
 
 Json = dict[str, Any]
 
@@ -42,10 +39,14 @@ _RANKED = (
 
 _SHOWN = (
     "SELECT e.entry_id, k.name, e.entry_type, e.title, e.tags, e.date, e.importance,"
-    f" snippet(entry_text, 1, :open, :close, '{ELLIPSIS}', {SNIPPET_WORDS}),"
-    f" snippet(entry_text, 0, :open, :close, '{ELLIPSIS}', {SNIPPET_WORDS})"
-    " FROM entry_text JOIN entry e ON e.row = entry_text.rowid JOIN kb k ON k.kb_id = e.kb_id"
-    " WHERE entry_text MATCH :match AND entry_text.rowid = :row"
+    " length(e.title) + length(e.tags) + length(e.body)"
+    " FROM entry e JOIN kb k ON k.kb_id = e.kb_id WHERE e.row = ?"
+)
+
+_SNIPPETS = (
+    f"SELECT snippet(entry_text, 1, :open, :close, '{ELLIPSIS}', {EXCERPT_WORDS}),"
+    f" snippet(entry_text, 0, :open, :close, '{ELLIPSIS}', {EXCERPT_WORDS})"
+    " FROM entry_text WHERE entry_text MATCH :match AND entry_text.rowid = :row"
 )
 
 
@@ -66,7 +67,7 @@ def load_hits(connection: sqlite3.Connection, text: str, kb_name: str | None, li
         ranked = connection.execute(_RANKED, wanted).fetchall()
         if ranked:
             # Only the page's rows are read in full: a snippet costs tokenizing the body.
-            return [_load_hit(connection, match, row) for row, _ in ranked]
+            return [_load_hit(connection, text, match, row) for row, _ in ranked]
     return []
 
 
@@ -75,20 +76,30 @@ def match_expression(text: str, is_prefix: bool = False) -> str:
 
     A quoted string without a letter or digit ("!!") is no condition for FTS5, and alone finds nothing.
     """
-    # FTS5 reads a C string (a NUL would cut off the closing quote); lone surrogates have no UTF-8.
-    clean = text.replace("\0", " ").encode("utf-8", "replace").decode()
-    words = [word.replace('"', '""') for word in clean.split()[:MAX_WORDS]]
+    words = [word.replace('"', '""') for word in _words_of(text)]
     return " ".join(f'"{word}"' for word in words) + ("*" if words and is_prefix else "")
 
 
-def _load_hit(connection: sqlite3.Connection, match: str, row: int) -> Json:
+def _words_of(text: str) -> list[str]:
+    # FTS5 reads a C string (a NUL would cut off the closing quote); lone surrogates have no UTF-8.
+    clean = text.replace("\0", " ").encode("utf-8", "replace").decode()
+    # Each once, at its last place: FTS5 would weigh the hits of a word against those of its double.
+    last_first = {word.lower(): word for word in reversed(clean.split()[:MAX_WORDS])}
+    return list(reversed(last_first.values()))
+
+
+def _load_hit(connection: sqlite3.Connection, text: str, match: str, row: int) -> Json:
+    found = connection.execute(_SHOWN, (row,)).fetchone()
     # Random: a text that holds the marks of another answer, or <mark> itself, marks nothing.
     token = secrets.token_hex(8)
     marks = (f"\ue000{token}\ue001", f"\ue002{token}\ue003")
-    found = connection.execute(
-        _SHOWN, {"match": match, "row": row, "open": marks[0], "close": marks[1]}
-    ).fetchone()
-    body, title = found[7] or "", found[8] or ""
+    if found[7] > WINDOW_CHARS:
+        (body,) = connection.execute("SELECT body FROM entry WHERE row = ?", (row,)).fetchone()
+        words = _words_of(text)
+        body, title = (excerpt_of(each, words, match, marks) for each in (body, found[3]))
+    else:
+        wanted = {"match": match, "row": row, "open": marks[0], "close": marks[1]}
+        body, title = connection.execute(_SNIPPETS, wanted).fetchone()
     return {
         "id": found[0],
         "kb_name": found[1],

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from index_builders import change
 
 from pyrite_watch.index import search
+from pyrite_watch.index.excerpt import EXCERPT_WORDS
 from pyrite_watch.index.store import Store
 
 
@@ -135,8 +136,9 @@ def test_the_last_word_is_a_beginning_only_where_none_has_it_whole(store: Store)
 def test_a_long_text_is_no_error(store: Store, count: int) -> None:
     """FTS5 refuses expressions that are too deep: words past the limit are left out."""
     assert find(store, "copper " * count) != []
-    assert search.match_expression("w " * count).count("w") == search.MAX_WORDS
-    assert find(store, " ".join(f"w{number}" for number in range(count))) == []
+    words = " ".join(f"w{number}" for number in range(count))
+    assert search.match_expression(words).count("w") == search.MAX_WORDS
+    assert find(store, words) == []
     assert find(store, "a-" * count + "a") == []
 
 
@@ -214,7 +216,86 @@ def test_a_long_body_is_cut(tmp_path: Path) -> None:
         assert "<mark>needle</mark>" in found
         assert found.startswith("…")
         assert found.endswith("…")
-        assert len(found.split()) <= search.SNIPPET_WORDS + 2
+        assert len(found.split()) <= EXCERPT_WORDS + 2
+
+
+def long_store(folder: Path, body: str, title: str = "X") -> Store:
+    store = Store(folder, ["a"], "boot")
+    store.name_kbs()
+    store.complete_first_pass(["a"])
+    change(store, "a", {"x.md": note("x", title, body)})
+    return store
+
+
+@pytest.mark.timeout(15)
+@pytest.mark.parametrize("text", ["x", "x " * 64, "x-x"])
+def test_many_hits_in_one_entry_do_not_hold_a_search_up(tmp_path: Path, text: str) -> None:
+    """FTS5 weighs each against each: of 44,000 it made half a minute, of these it would be hours."""
+    with closing(long_store(tmp_path, "x " * 500_000)) as store:
+        found = snippet(store, text)
+        assert found.startswith("<mark>x")
+        assert found.endswith("…")
+        assert len(found.split()) <= EXCERPT_WORDS + 1
+
+
+LEFT, RIGHT = "left and " * 3_000, "right and " * 3_000
+
+
+@pytest.mark.parametrize(
+    ("middle", "text", "expected"),
+    [
+        ("a needle here", "needle", "needle"),
+        ("a Näedlé here", "naedle", "Näedlé"),
+        ("a na\u0308edle here", "NÄEDLE", "na\u0308edle"),
+        ("a well-known here", "well-known", "well-known"),
+        ("a well\nknown here", "well-known", "well\nknown"),
+        ("some Quokkas here", "quok", "Quokkas"),
+        ('a "needle"™ here', 'needle"', "needle"),
+        ("Нужная Игла здесь", "игла", "Игла"),
+    ],
+)
+def test_a_hit_in_a_long_text_is_found_as_in_a_short_one(
+    tmp_path: Path, middle: str, text: str, expected: str
+) -> None:
+    """Wherever it is; and parts of other words are none."""
+    with closing(long_store(tmp_path, f"needlework, unneedl. {LEFT} unwell-known {middle} {RIGHT}")) as store:
+        found = snippet(store, text)
+        assert re.findall(r"<mark>(.*?)</mark>", found, re.DOTALL) == [expected]
+        assert found.startswith("…")
+        assert found.endswith("…")
+        assert len(found.split()) <= EXCERPT_WORDS + 2
+
+
+def test_of_a_long_text_the_place_with_the_most_words_is_shown(tmp_path: Path) -> None:
+    """Not the first that has one of them."""
+    with closing(long_store(tmp_path, f"copper {LEFT} copper by the slug {RIGHT} slug")) as store:
+        found = snippet(store, "slug copper")
+        assert "<mark>copper</mark> by the <mark>slug</mark>" in found
+
+
+def test_a_long_text_without_a_hit_shows_the_title_or_its_beginning(tmp_path: Path) -> None:
+    """As a short one does."""
+    with closing(long_store(tmp_path, LEFT, title="A <needle>, " + "and more " * 600)) as store:
+        found = snippet(store, "needle")
+        assert found.startswith("A &lt;<mark>needle</mark>&gt;, and more")
+        assert found.endswith("…")
+    with closing(long_store(tmp_path / "tags", f"{LEFT}\ntags: none")) as store:
+        change(store, "a", {"x.md": note("x", "X", LEFT, tags="[needle]")})
+        found = snippet(store, "needle")
+        assert found.startswith("left and left")
+        assert found.endswith("…")
+        assert len(found.split()) <= EXCERPT_WORDS + 1
+
+
+@pytest.mark.parametrize(
+    "body", ["-" * 50_000 + " needle", "needle" + "\n" * 50_000 + "x", "漢" * 50_000 + "。needle"]
+)
+def test_a_long_text_without_words_is_no_error(tmp_path: Path, body: str) -> None:
+    """Nor is its snippet as long as the text."""
+    with closing(long_store(tmp_path, body)) as store:
+        found = snippet(store, "needle")
+        assert "<mark>needle</mark>" in found
+        assert len(found) < 10_000
 
 
 HOSTILE = (
@@ -224,12 +305,10 @@ HOSTILE = (
 )
 
 
-def test_a_text_cannot_break_out_of_its_snippet(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rest", ["", RIGHT])
+def test_a_text_cannot_break_out_of_its_snippet(tmp_path: Path, rest: str) -> None:
     """Neither with markup of its own, nor with the marks that are replaced by `<mark>`."""
-    with closing(Store(tmp_path, ["a"], "boot")) as store:
-        store.name_kbs()
-        store.complete_first_pass(["a"])
-        change(store, "a", {"x.md": note("x", "<b>title</b> & more", HOSTILE)})
+    with closing(long_store(tmp_path, HOSTILE + rest, "<b>title</b> & more")) as store:
         found = snippet(store, "needle")
         assert is_safe(found), found
         assert set(re.findall(r"<mark>(.*?)</mark>", found)) == {"needle"}

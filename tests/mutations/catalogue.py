@@ -566,5 +566,13 @@ MUTATIONS = (
         "",
         ("tests/live",),
     ),
+    Mutation(
+        "long-excerpts",
+        "of a long text FTS5 gets only a window to make a snippet of",
+        "pyrite_watch/index/search.py",
+        "    if found[7] > WINDOW_CHARS:\n",
+        "    if False:\n",
+        ("tests/index/test_search.py::test_many_hits_in_one_entry_do_not_hold_a_search_up",),
+    ),
 )
 """In the order of a change's way: settle, look, watch, decide, commit, tell."""
