@@ -171,15 +171,6 @@ def check_guard(settings: Settings) -> None:
     Guard(Response(), GuardSettings.of(settings))
 
 
-def check_guard(settings: GuardSettings | Settings) -> None:
-    """Raise the UsageError of a Guard with these settings now: an app makes its own only when it starts."""
-
-    async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError("nobody connects")
-
-    Guard(nowhere, settings)
-
-
 class Guard:
     """Let through, or refuse, each request and WebSocket before the app sees it.
 
@@ -194,7 +185,7 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: GuardSettings | Settings, position: Callable[[], object] | None = None
+        self, app: ASGIApp, settings: GuardSettings, position: Callable[[], object] | None = None
     ) -> None:
         self._app = app
         self._position = position
