@@ -5,13 +5,16 @@ Little is imported here: a signal is to be heard while the rest is still being r
 
 import sys
 
-from pyrite_watch.cli.signals import end_early
+from pyrite_watch.cli.signals import end_early, end_when_interrupted
 
 
 def main() -> None:
     """Run `pyrite`."""
-    if next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None) == "watch":
+    command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    if command in ("watch", "tail"):
         end_early()
+    else:
+        end_when_interrupted()
     from pyrite_watch.cli import app
 
     app.main()

@@ -26,6 +26,7 @@ from pyrite_watch.cli.options import (
     parse_path,
     typed_path,
 )
+from pyrite_watch.cli.signals import leave_interrupts
 from pyrite_watch.errors import PyriteWatchError, UsageError
 from pyrite_watch.model.entry import MAX_ENTRY_BYTES
 
@@ -324,6 +325,7 @@ def pass_on() -> None:
         return
     for point in points:
         if point.group == "console_scripts" and point.name == "pyrite":
+            leave_interrupts()
             sys.exit(point.load()())
 
 

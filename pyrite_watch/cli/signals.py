@@ -1,4 +1,8 @@
-"""The first SIGINT or SIGTERM ends a command cleanly, a second SIGINT at once."""
+"""What signals do to a command, from its first line to its end.
+
+One that lasts is ended cleanly by the first SIGINT or SIGTERM, and at once by a second SIGINT. What is asked
+for an answer is ended at once by SIGINT. Nobody sees a traceback of it, at whatever moment it comes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 
+INTERRUPTED = 130
+
 
 def end_early() -> None:
     """Let SIGINT and SIGTERM end this process with 0 until `signals` takes over: nothing is told yet."""
@@ -14,10 +20,16 @@ def end_early() -> None:
     signal.signal(signal.SIGTERM, _exit)
 
 
-def _exit(number: int, _: object) -> None:
-    # At once, as after a kill, which loses nothing: an exception may be raised where it is swallowed (an
-    # import, a finaliser), and then nobody would ever stop.
-    os._exit(0)
+def end_when_interrupted() -> None:
+    """Let SIGINT end this process with 130, to its end. Where it is ignored, as behind `&`, it stays so."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
+
+
+def leave_interrupts() -> None:
+    """Let SIGINT be Python's own again: what follows is somebody else's program."""
+    if signal.getsignal(signal.SIGINT) is _interrupted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
@@ -29,8 +41,7 @@ def signals(stop: Callable[[], None]) -> Iterator[None]:
         nonlocal interrupts
         interrupts += number == signal.SIGINT
         if interrupts > 1:
-            # The state may be left at any point; the next start finds it as a kill leaves it.
-            os._exit(130)
+            _interrupted()
         stop()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -42,3 +53,15 @@ def signals(stop: Callable[[], None]) -> Iterator[None]:
             is_early = handler is _exit
             usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, usual if is_early else handler)
+
+
+# At once, as after a kill, which loses nothing: an exception may be raised where it is swallowed (an import,
+# a finaliser), and then nobody would ever stop. The next start finds the state as a kill leaves it.
+
+
+def _exit(*_: object) -> None:
+    os._exit(0)
+
+
+def _interrupted(*_: object) -> None:
+    os._exit(INTERRUPTED)
