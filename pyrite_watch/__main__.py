@@ -5,18 +5,21 @@ Little is imported here: a signal is to be heard while the rest is still being r
 
 import sys
 
-from pyrite_watch.cli.signals import end_early, end_when_interrupted
+from pyrite_watch.cli.signals import end_early, end_when_interrupted, run_to_the_end
 
 
 def main() -> None:
     """Run `pyrite`."""
     command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
-    if command in ("watch", "tail"):
+    is_lasting = command in ("watch", "tail")
+    if is_lasting:
         end_early()
     else:
         end_when_interrupted()
     from pyrite_watch.cli import app
 
+    if is_lasting:
+        run_to_the_end(app.main)
     app.main()
 
 
@@ -25,7 +28,7 @@ def main_watch() -> None:
     end_early()
     from pyrite_watch.cli import app
 
-    app.main_watch()
+    run_to_the_end(app.main_watch)
 
 
 if __name__ == "__main__":

@@ -189,7 +189,8 @@ class Watch:
         await asyncio.to_thread(self._say_ready, pipeline, output, url)
         if self._open_page and url is not None:
             page = self._page_address(url, self._settings.token or self._settings.read_token)
-            await asyncio.to_thread(webbrowser.open, page)
+            # No worker of the loop's, which its end waits for: one in a terminal lasts as long as it is read.
+            threading.Thread(target=webbrowser.open, args=(page,), name="pyrite-open", daemon=True).start()
 
     def _say_ready(self, pipeline: Pipeline, output: Output, url: str | None) -> None:
         with pipeline.reader.snapshot() as snapshot:

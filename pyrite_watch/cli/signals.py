@@ -6,10 +6,13 @@ for an answer is ended at once by SIGINT. Nobody sees a traceback of it, at what
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 INTERRUPTED = 130
 
@@ -32,6 +35,26 @@ def leave_interrupts() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def run_to_the_end(command: Callable[[], None]) -> NoReturn:
+    """Run a command, and end the process with its exit code as soon as it is through.
+
+    Python's own end would wait for threads, of which one may be in a long question to SQLite, and a signal
+    in it would be the end by that signal. By now all is closed that needs it.
+    """
+    code = 0
+    try:
+        command()
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        code = end.code or 0
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
 @contextlib.contextmanager
 def signals(stop: Callable[[], None]) -> Iterator[None]:
     """Turn the first SIGINT or SIGTERM into a clean stop, a second SIGINT into exit 130."""
@@ -48,11 +71,11 @@ def signals(stop: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        if _exit in before.values():
+            # What follows is the end already: one more SIGINT is a second one, and SIGTERM has its will.
+            before = {signal.SIGINT: _interrupted, signal.SIGTERM: _go_on}
         for number, handler in before.items():
-            # What follows is the end already: a signal from now on is one too many.
-            is_early = handler is _exit
-            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-            signal.signal(number, usual if is_early else handler)
+            signal.signal(number, handler)
 
 
 # At once, as after a kill, which loses nothing: an exception may be raised where it is swallowed (an import,
@@ -65,3 +88,7 @@ def _exit(*_: object) -> None:
 
 def _interrupted(*_: object) -> None:
     os._exit(INTERRUPTED)
+
+
+def _go_on(*_: object) -> None:
+    return

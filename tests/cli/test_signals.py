@@ -67,6 +67,37 @@ def test_an_interrupt_at_its_end_is_no_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize(("number", "end"), [("SIGINT", (130, "")), ("SIGTERM", (7, ""))])
+def test_a_signal_after_the_stop_ends_it_at_once_or_changes_nothing(
+    tmp_path: Path, number: str, end: tuple[int, str]
+) -> None:
+    """Bug: from the moment on when the server had ended, a second SIGINT was the end by that signal."""
+    program = (
+        "import os, signal\n"
+        "from pyrite_watch.cli.signals import end_early, run_to_the_end, signals\n"
+        "def command():\n"
+        "    with signals(lambda: None):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        f"    os.kill(os.getpid(), signal.{number})\n"
+        "    raise SystemExit(7)\n"
+        "end_early()\n"
+        "run_to_the_end(command)\n"
+    )
+    assert end_of(program, tmp_path) == end
+
+
+def test_the_end_does_not_wait_for_a_thread_and_keeps_what_was_printed(tmp_path: Path) -> None:
+    """Bug: a question to SQLite that takes long held up a stop. What is registered for an end still runs."""
+    program = (
+        "import atexit, threading, time\n"
+        "from pyrite_watch.cli.signals import run_to_the_end\n"
+        "atexit.register(print, 'last')\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "run_to_the_end(lambda: print('first'))\n"
+    )
+    assert end_of(program, tmp_path) == (0, "first\nlast\n")
+
+
 def test_what_is_passed_on_has_pythons_own_interrupt(tmp_path: Path) -> None:
     """Pyrite's commands do with a KeyboardInterrupt what they like; an ignored SIGINT stays ignored."""
     program = (

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import re
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from harness.api import Api
 from harness.isolation import REPOSITORY, isolated_environment
 from harness.process import WatchProcess, run_pyrite
 from harness.socket import Tab
@@ -178,6 +181,42 @@ def test_signal_stops_within_3_s_with_tabs_connected(
     lines = watch.messages.since()
     assert [line["type"] for line in lines[-1:]] == ["stopped"], watch.describe()
     assert "Traceback" not in watch.output
+
+
+BUSY = """
+import sys, time
+from pyrite_watch.cli import server
+from pyrite_watch.index import search
+def load_hits(*_):
+    print("asked", file=sys.stderr, flush=True)
+    time.sleep(60)
+search.load_hits = load_hits
+server.GRACE_S = 0.1
+from pyrite_watch.__main__ import main
+main()
+"""
+"""A watch that is asked something which takes a minute; it waits less for such before it ends."""
+
+
+def test_a_stop_does_not_wait_for_a_long_question(home: Path, small_kb: Path) -> None:
+    """Bug: the process stayed until SQLite had answered, and a second SIGINT was the end by that signal."""
+    program = (sys.executable, "-c", BUSY, "watch")
+    with WatchProcess(small_kb, home=home, state_dir=home / "state", program=program) as watch:
+        asking = threading.Thread(target=ask_in_vain, args=(watch.url,))
+        asking.start()
+        eventually(lambda: "asked" in watch.stderr)
+        began_s = time.monotonic()
+        assert watch.stop() == 0, watch.describe()
+        assert time.monotonic() - began_s < MAX_STOP_S
+        asking.join()
+        assert watch.messages.since()[-1]["type"] == "stopped"
+        assert "Traceback" not in watch.output
+
+
+def ask_in_vain(url: str) -> None:
+    """Ask what is not answered any more."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        Api(url).request("GET", "/api/search?q=x")
 
 
 def test_second_start_after_a_stop_works(start: Starter, small_kb: Path) -> None:
