@@ -123,8 +123,8 @@ def test_a_save_at_a_new_address_brings_the_view_there(watch: Watch, open_page: 
     expect(page).to_have_url(f"{watch.url}/k/small/renamed")
     press(page, "Cancel")
     press(page, "Resume")
-    expect(page.locator("article[data-id=renamed] .body")).to_have_text("Text 1." + TYPED)
     expect(page.get_by_role("status")).to_contain_text(re.compile("small: .* deleted"))  # it has caught up
+    expect(page.locator("article[data-id=renamed] .body")).to_have_text("Text 1." + TYPED)
     expect(page.locator("article .notice:visible")).to_have_count(0)
     expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
 
