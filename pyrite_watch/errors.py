@@ -267,7 +267,7 @@ class PictureNotFoundError(RequestError):
 
 
 class TooBigError(RequestError):
-    """What is to be shown is larger than an entry may be."""
+    """What is to be shown or written is larger than an entry may be."""
 
     status = 413
     code = "TOO_BIG"

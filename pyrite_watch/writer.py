@@ -94,6 +94,7 @@ class Writer:
         with _telling_busy():
             kb = self._writable(kb_name)
             entry_id = new_id(new)
+            self._check_length(len(new.body))
             self._reconciler.look_at_kb_yaml(kb)
             path = new_path(kb.kb, entry_id, new.entry_type)
             if self._owner(kb, entry_id) is not None:
@@ -250,6 +251,7 @@ class Writer:
             time.sleep(_STEP_S)
 
     def _edited(self, found: _Found, entry_id: EntryId, edit: EntryEdit) -> bytes:
+        self._check_length(len(edit.body or ""))
         fields = self._fields_to_write(found, edit)
         title = found.content.metadata.get("title")
         if "title" in fields and fields["title"] != title and found.content.explicit_id is None:
@@ -288,14 +290,18 @@ class Writer:
         except EditError as error:
             raise InvalidWriteError(str(error)) from error
 
+    def _check_length(self, least_bytes: int) -> None:
+        # Of a body also before the work on it, where its characters are the least that it has of bytes.
+        if least_bytes > self._max_entry_bytes:
+            raise InvalidWriteError(f"That is larger than {self._max_entry_bytes:,} bytes.")
+
     def _check_result(
         self, data: bytes, path: str, entry_id: EntryId, record: FileRecord | None = None
     ) -> None:
         """Refuse bytes that would not be this entry when they are read."""
         if not data.strip():
             raise InvalidWriteError("That would leave an empty file.", "Delete the entry instead.")
-        if len(data) > self._max_entry_bytes:
-            raise InvalidWriteError(f"That is larger than {self._max_entry_bytes:,} bytes.")
+        self._check_length(len(data))
         content = parse_entry(data, path).content
         if content is None or content.form == "open":
             raise InvalidWriteError("That would not be readable as an entry.")

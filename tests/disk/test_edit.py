@@ -364,6 +364,7 @@ def test_an_alias_is_replaced_and_an_anchor_stays(before: str, fields: Fields, a
         ("a: 1\n", {"b": float("nan")}, "b", "not finite"),
         ("a: 1\n", {"b": 10**5000}, "b", "digits"),
         ("a: 1\n", {"b": "x" * 300_000}, "b", "over 256 KiB"),
+        ("a: 1\n", {"b": {"c": ["x"] * 10_001}}, "b", "more than 10,000 values"),
     ],
 )
 def test_what_would_change_something_else_is_refused(

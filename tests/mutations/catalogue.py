@@ -574,5 +574,29 @@ MUTATIONS = (
         "    if False:\n",
         ("tests/index/test_search.py::test_many_hits_in_one_entry_do_not_hold_a_search_up",),
     ),
+    Mutation(
+        "body-limit",
+        "a request may be as long as an entry, and no longer",
+        "pyrite_watch/server/bodies.py",
+        "            if len(body) > most:\n",
+        "            if len(body) > 100 * most:\n",
+        ("tests/server/test_bodies.py",),
+    ),
+    Mutation(
+        "few-faults",
+        "of what is wrong with a request only the beginning is told",
+        "pyrite_watch/server/bodies.py",
+        "error.errors()[:MAX_FAULTS]]",
+        "error.errors()]",
+        ("tests/server/test_bodies.py",),
+    ),
+    Mutation(
+        "early-size",
+        "what no front matter can hold is refused before it is written",
+        "pyrite_watch/disk/edit.py",
+        "    _check_size(ordered, path)\n",
+        "",
+        ("tests/server/test_bodies.py",),
+    ),
 )
 """In the order of a change's way: settle, look, watch, decide, commit, tell."""

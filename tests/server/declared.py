@@ -20,6 +20,7 @@ _REMARKS = {"title", "description", "examples", "default", "discriminator", "for
 _RULES = {
     "$ref", "anyOf", "oneOf", "type", "const", "enum", "properties", "required", "additionalProperties",
     "items", "prefixItems", "minimum", "maximum", "minLength", "maxLength", "propertyNames",
+    "maxItems", "maxProperties",
 }  # fmt: skip
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
@@ -82,6 +83,7 @@ class Description:
 
     def _faults_of_object(self, schema: Json, value: Json, where: str) -> list[str]:
         found = [f"{where}: no {name}" for name in schema.get("required", ()) if name not in value]
+        found += [f"{where}: too many"] if len(value) > schema.get("maxProperties", len(value)) else []
         declared = schema.get("properties", {})
         further = schema.get("additionalProperties", not declared)
         for name, each in value.items():
@@ -96,6 +98,7 @@ class Description:
     def _faults_of_array(self, schema: Json, value: list[Any], where: str) -> list[str]:
         first = schema.get("prefixItems", [])
         found = [f"{where}: too few items"] if len(value) < len(first) else []
+        found += [f"{where}: too many"] if len(value) > schema.get("maxItems", len(value)) else []
         for number, each in enumerate(value):
             declared = first[number] if number < len(first) else schema.get("items", {})
             found += self.faults(declared, each, f"{where}[{number}]")

@@ -40,7 +40,7 @@ PROVOKED = {
     "asked": {"KB_NOT_FOUND", "NOT_FOUND", "POSITION_MALFORMED", "POSITION_LOST", "INVALID_WRITE",
               "PATH_OUTSIDE_KB", "ALREADY_EXISTS", "UNPARSABLE", "CONFLICT"},
     "kb": {"READ_ONLY", "KB_UNAVAILABLE"},
-    "page": {"TOO_BIG"},  # in test_render_api.py
+    "size": {"TOO_BIG"},
     "disk": {"PERMISSION_DENIED", "WRITE_FAILED", "DISK_FULL"},
 }  # fmt: skip
 """The codes that the tests below bring about, by test."""
@@ -88,6 +88,14 @@ def provoke(test: str, description: Description, client: TestClient, *asked: tup
     for call, code, more in asked:
         refused(description, client, call, code, **more)
     assert {code for _, code, _ in asked} == PROVOKED[test]
+
+
+def test_a_body_larger_than_an_entry_is_as_declared(description: Description, tmp_path: Path) -> None:
+    """On every call that has one. (That of a preview is in test_render_api.py.)"""
+    with client_of(make_app(tmp_path, max_entry_bytes=100)) as small:
+        bodies = [call for call in WRITES if "json" in call[3]]
+        asked: Json = {"json": {"kb": "notes", "title": "x", "body": "x" * 100_000}}
+        provoke("size", description, small, *((call, "TOO_BIG", asked) for call in bodies))
 
 
 def test_the_guards_errors_are_as_declared(description: Description, tmp_path: Path) -> None:

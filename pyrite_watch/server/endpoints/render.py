@@ -11,12 +11,13 @@ from pydantic import BaseModel, Field
 from pyrite_watch.errors import TooBigError
 from pyrite_watch.index import links
 from pyrite_watch.server.answers import RENDERED, refusals
+from pyrite_watch.server.bodies import BoundedRoute
 from pyrite_watch.server.conditional import answer_conditionally
 from pyrite_watch.server.context import live_of, snapshot_for
 from pyrite_watch.server.refusals import ENTRY_NOT_FOUND, KB_NOT_FOUND, OF_READS, TOO_BIG
 from pyrite_watch.server.render import Document, LinkTarget, Resolved, parse_document
 
-router = APIRouter(tags=["Page"])
+router = APIRouter(tags=["Page"], route_class=BoundedRoute)
 
 _HTML = "text/html"
 _CONTENT: dict[str, Any] = {_HTML: {"schema": {"type": "string"}, "example": '<p id="b-1f0c">Straw.</p>'}}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.models import Example
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, JsonValue
 
+from pyrite_watch.disk.safe_yaml import MAX_NODES
 from pyrite_watch.server.answers import ETAG, POSITION, Described, answer, refusals
+from pyrite_watch.server.bodies import BoundedRoute
 from pyrite_watch.server.context import live_of
 from pyrite_watch.server.refusals import OF_CHANGE, OF_CREATE, OF_DELETE
 from pyrite_watch.server.shapes.entries import Created, Deleted, Updated
@@ -22,41 +21,15 @@ from pyrite_watch.service import StoppedError
 from pyrite_watch.write_requests import EntryEdit, InvalidWriteError, NewEntry, Written
 from pyrite_watch.writer import Writer
 
-
-class _WriteRoute(APIRoute):
-    """Answers 422 also to what no JSON answer can repeat: half a surrogate pair, an infinite number."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Wrap FastAPI's own handler."""
-        answer = super().get_route_handler()
-
-        async def answer_safely(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except RequestValidationError as error:
-                # FastAPI repeats the input in its answer, and fails where that cannot be encoded.
-                faults = [_repeatable(fault) for fault in error.errors()]
-                raise RequestValidationError(faults, body=None) from error
-
-        return answer_safely
-
-
-def _repeatable(fault: dict[str, Any]) -> dict[str, Any]:
-    try:
-        json.dumps([fault.get("input"), fault.get("loc")], ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError):
-        loc = [str(part).encode("ascii", "backslashreplace").decode() for part in fault.get("loc", ())]
-        return {"type": fault.get("type"), "loc": loc, "msg": fault.get("msg"), "input": None}
-    return fault
-
-
-router = APIRouter(prefix="/api", tags=["Entries"], route_class=_WriteRoute)
+router = APIRouter(prefix="/api", tags=["Entries"], route_class=BoundedRoute)
 
 _ETAGS = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 
 # A limit also makes pydantic refuse half a surrogate pair, which no message could repeat.
 Name = Annotated[str, Field(max_length=1000)]
-Metadata = dict[Name, JsonValue]
+Metadata = Annotated[dict[Name, JsonValue], Field(max_length=MAX_NODES)]
+# `fail_fast`: one fault of a list says enough.
+Tags = Annotated[list[str], Field(max_length=MAX_NODES, fail_fast=True)]
 
 IfMatch = Annotated[
     str | None,
@@ -75,7 +48,7 @@ class CreateEntry(BaseModel):
     title: str = Field(min_length=1)
     entry_type: str = Field("note", min_length=1)
     body: str = ""
-    tags: list[str] = []
+    tags: Tags = []
     importance: int | None = Field(None, ge=1, le=10)
     date: str | None = None
     id: Name | None = None
@@ -88,7 +61,7 @@ class UpdateEntry(BaseModel):
     kb: Name
     title: str | None = Field(None, min_length=1)
     body: str | None = None
-    tags: list[str] | None = None
+    tags: Tags | None = None
     importance: int | None = Field(None, ge=1, le=10)
     metadata: Metadata | None = None
 
