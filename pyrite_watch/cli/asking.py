@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -161,7 +162,7 @@ def ask(
     except urllib.error.HTTPError as error:
         hint = TOKEN_HINT if error.code == 401 else _hint_of(error)
         raise NoAnswerError(url, f"refused ({error.code})", error.code, hint) from error
-    except ValueError as error:
+    except (ValueError, http.client.HTTPException) as error:
         raise NoAnswerError(url, "answered something else than this asks for", 200) from error
     except OSError as error:
         reason = getattr(error, "reason", error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -167,3 +169,21 @@ def test_a_server_that_is_not_there_is_said_so() -> None:
         ask("http://127.0.0.1:1", "/health")
     assert str(caught.value) == "http://127.0.0.1:1 did not answer (Connection refused)."
     assert caught.value.status is None
+
+
+def test_what_speaks_no_http_is_said_so() -> None:
+    """Bug: the address of another service was a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        def greet() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0-x\r\n")
+
+        greeting = threading.Thread(target=greet)
+        greeting.start()
+        with pytest.raises(NoAnswerError, match="something else"):
+            ask(url, "/health", timeout_s=10)
+        greeting.join()
