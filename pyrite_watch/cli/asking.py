@@ -132,7 +132,7 @@ def _split_query(query: str) -> tuple[list[str], bool]:
 
 def _shown(url: str) -> str:
     """What of an address may be printed: no query, no fragment, no password."""
-    return re.sub(r"//[^/]*@", "//…@", re.split(r"[?#]", url, maxsplit=1)[0])
+    return re.sub(r"//.*@", "//…@", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
 @dataclass(frozen=True, slots=True)

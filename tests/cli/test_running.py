@@ -153,6 +153,7 @@ def test_a_token_may_stand_in_an_address(url: str, token: str | None, asked: tup
         "http://me:SECRET@h/",
         "ftp://h/?token=SECRET",
         "ftp://me:SECRET@h",
+        "http://me:SECRET/x@h/",
         "http://[::1?token=SECRET",
     ],
 )
