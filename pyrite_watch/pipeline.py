@@ -88,6 +88,7 @@ class Pipeline:
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._calls: set[Future[Any]] = set()
         self._stopping = threading.Event()
+        self._takes_calls = True
         self._thread: threading.Thread | None = None
         self._ownership: Ownership | None = None
         self._store: Store | None = None
@@ -156,6 +157,12 @@ class Pipeline:
         if self._ownership is not None:
             self._ownership.announce(url)
 
+    def begin_stop(self) -> None:
+        """Take no more calls, and give up those that have not begun: who waits is told at once."""
+        self._takes_calls = False
+        for future in list(self._calls):
+            future.cancel()
+
     def stop(self) -> None:
         """Stop cleanly: finish the batch at hand, close the state. Idempotent; from any other thread."""
         self._stopping.set()
@@ -192,7 +199,7 @@ class Pipeline:
     # -- what others ask for -----------------------------------------------------------------
 
     def call(self, work: Callable[[Reconciler], T]) -> Future[T]:
-        """Run something in the writing thread, after what is in the inbox already."""
+        """Run something in the writing thread, after what is in the inbox; a stop cancels it before that."""
         future: Future[T] = Future()
 
         def message() -> None:
@@ -208,6 +215,10 @@ class Pipeline:
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
         self._inbox.put(message)
+        if (
+            not self._takes_calls
+        ):  # asked last, so that a stop that begins meanwhile gives it up, or this does
+            future.cancel()
         return future
 
     def write(self, work: Callable[[Writer], T]) -> Future[T]:
@@ -463,8 +474,7 @@ class Pipeline:
         self._watching.replace("a root is another folder")
 
     def _close_state(self) -> None:
-        for future in list(self._calls):
-            future.cancel()
+        self.begin_stop()
         if self._store is not None:
             self.reader_close()
             self.last_position = self._store.position

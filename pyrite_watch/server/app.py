@@ -22,7 +22,7 @@ from pyrite_watch import __version__
 from pyrite_watch.errors import RequestError, RootOwnedError, StartError
 from pyrite_watch.pipeline import Pipeline
 from pyrite_watch.server import page, websocket
-from pyrite_watch.server.context import OWN_PATHS, AnswerHead, Live, PositionHeader
+from pyrite_watch.server.context import OWN_PATHS, AnswerCancelled, AnswerHead, Live, PositionHeader
 from pyrite_watch.server.description import DESCRIPTION, SUMMARY, TAGS
 from pyrite_watch.server.endpoints import (
     admin,
@@ -37,7 +37,7 @@ from pyrite_watch.server.endpoints import (
     writes,
 )
 from pyrite_watch.server.guard import Guard, GuardSettings, check_guard
-from pyrite_watch.service import KBService
+from pyrite_watch.service import KBService, StoppedError
 from pyrite_watch.settings import Settings, check_state_dir, default_state_dir, resolve_kbs
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ def app_of(pipeline: Pipeline) -> FastAPI:
     live = _add(app, pipeline)
     app.add_exception_handler(StarletteHTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_fault)
+    app.add_middleware(AnswerCancelled, make_answer=lambda: _answer_of(StoppedError()))
     app.add_middleware(PositionHeader, live=live)
     app.add_middleware(AnswerHead)
     app.add_middleware(Guard, settings=GuardSettings.of(settings), position=lambda: live.manager.hub.position)
@@ -156,7 +157,7 @@ async def _explained(live: Live) -> AsyncIterator[None]:
 
 async def _answer_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestError)
-    answer = _answer(error.status, error.code, str(error), error.hint, error.facts)
+    answer = _answer_of(error)
     if revision := error.facts.get("revision"):
         answer.headers["ETag"] = f'"{revision}"'
     return answer
@@ -182,6 +183,10 @@ async def _answer_busy(request: Request, error: Exception) -> JSONResponse:
 async def _answer_fault(request: Request, error: Exception) -> JSONResponse:
     """Our own fault; the server's log has the traceback."""
     return _answer(500, "INTERNAL_ERROR", "This is a fault of the server; its log says more.")
+
+
+def _answer_of(error: RequestError) -> JSONResponse:
+    return _answer(error.status, error.code, str(error), error.hint, error.facts)
 
 
 def _answer(

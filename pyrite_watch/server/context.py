@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -158,6 +158,37 @@ class PositionHeader:
     def _is_ours(self, path: str) -> bool:
         _, api, below = path.partition("/api/")
         return bool(api) and (self._only is None or below.split("/", 1)[0] in self._only)
+
+
+class AnswerCancelled:
+    """Tells who waits for what a stop has cut short that it was; uvicorn would send a plain 500.
+
+    Args:
+        make_answer: What is sent where nothing has been sent yet.
+    """
+
+    def __init__(self, app: ASGIApp, make_answer: Callable[[], Response]) -> None:
+        self._app = app
+        self._make_answer = make_answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        except asyncio.CancelledError:
+            if not has_begun:
+                await self._make_answer()(scope, receive, send)
+            raise
 
 
 class AnswerHead:

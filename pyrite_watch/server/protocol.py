@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT_S = 5.0
 """How long a peer may take to take a close."""
 
-STOP_TIMEOUT_S = 1.0
+STOP_TIMEOUT_S = 0.8
 """The same when the server stops: below `timeout_graceful_shutdown`, which would log an error."""
 
 

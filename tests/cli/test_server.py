@@ -7,8 +7,10 @@ import inspect
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
+import httpx2
 import pytest
 import uvicorn
 from harness.api import Api
@@ -53,6 +55,54 @@ def test_a_signal_ends_it_between_two_ticks(
             await asyncio.wait_for(serving, 30)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_who_waits_for_the_writing_thread_is_told_of_the_stop(tmp_path: Path, has_begun: bool) -> None:
+    """At once, or where it has begun at the end of the grace: it was a plain 500, and a stop of over 2 s."""
+    (tmp_path / "notes").mkdir()
+    app = create_app([tmp_path / "notes"], state_dir=tmp_path / "state")
+    pipeline = app.state.pyrite_watch.pipeline
+    holding, go_on = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        holding.set()
+        go_on.wait(30)
+
+    async def run() -> tuple[list[httpx2.Response], float]:
+        server = Server(app)
+        with bind("127.0.0.1", 0) as listener:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            serving = asyncio.create_task(server.serve([listener]))
+            await asyncio.to_thread(eventually, lambda: server.started and pipeline.ready.is_set())
+            if has_begun:
+                pipeline.sync = lambda names: pipeline.call(hold)
+                pipeline.write = lambda work: pipeline.call(hold)
+            else:
+                pipeline.call(hold)
+                await asyncio.to_thread(holding.wait, 30)
+            async with httpx2.AsyncClient(base_url=url, timeout=30) as client:
+                new = {"kb": "notes", "title": "New"}
+                asking = [
+                    asyncio.create_task(client.post("/api/index/sync")),
+                    asyncio.create_task(client.post("/api/entries", json=new)),
+                ]
+                await asyncio.to_thread(eventually, lambda: len(pipeline._calls) == 2 + (not has_begun))
+                began_s = time.monotonic()
+                server.stop()
+                answers = await asyncio.gather(*asking)
+                took_s = time.monotonic() - began_s
+            go_on.set()
+            await asyncio.wait_for(serving, 30)
+        return answers, took_s
+
+    answers, took_s = asyncio.run(run())
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.json()["detail"]["code"] == "STOPPED"
+        assert answer.headers["Pyrite-Position"]
+    assert took_s < (2.5 if has_begun else cli_server.GRACE_S)
+    assert not (tmp_path / "notes" / "new.md").exists()
 
 
 def test_a_request_that_the_stop_cuts_short_is_no_traceback(

@@ -598,5 +598,21 @@ MUTATIONS = (
         "",
         ("tests/server/test_bodies.py",),
     ),
+    Mutation(
+        "stop-calls",
+        "a stop gives up what has not begun, and who waits for it is told at once",
+        "pyrite_watch/cli/server.py",
+        "        self._live.pipeline.begin_stop()\n",
+        "",
+        ("tests/cli/test_server.py::test_who_waits_for_the_writing_thread_is_told_of_the_stop",),
+    ),
+    Mutation(
+        "stop-answer",
+        "who waits for what a stop has cut short is told so",
+        "pyrite_watch/server/context.py",
+        "            if not has_begun:\n",
+        "            if False:\n",
+        ("tests/cli/test_server.py::test_who_waits_for_the_writing_thread_is_told_of_the_stop",),
+    ),
 )
 """In the order of a change's way: settle, look, watch, decide, commit, tell."""
