@@ -74,6 +74,10 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self._end_frames()
             self.abort_after(self.close_timeout_s)
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            # uvicorn notes this only of a refusal by a close; any other it would log as an error.
+            self._end_frames()
+            self.handshake_complete = True
 
     def can_take(self) -> bool:
         """Whether it is open and nothing waits in its buffer."""

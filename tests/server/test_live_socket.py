@@ -18,8 +18,9 @@ from harness.socket import StalledTab, Tab, socket_url
 from harness.wait import eventually
 from live_app import SERVER_KINDS, Served, make_app, make_kb, served, write_entry
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as connect_sync
+from websockets.typing import Origin
 
 from pyrite_watch import __version__
 from pyrite_watch.live.frames import guest_frame
@@ -555,3 +556,16 @@ def test_a_storm_while_tabs_come_and_go_ends_with_none_left(tmp_path: Path) -> N
             writer.join()
         eventually(lambda: server.live.manager.connection_count == 0)
         assert server.live.manager.hub.subscriber_count == 0
+
+
+def test_a_refused_upgrade_is_no_error_of_the_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each was told in the log as one: any page could fill it."""
+    with served(make_app(tmp_path)) as server:
+        url = server.url.replace("http", "ws") + "/ws"
+        with pytest.raises(InvalidStatus) as refused:
+            connect_sync(url, origin=Origin("https://evil.example"), proxy=None)
+        assert refused.value.response.status_code == 403
+        assert b"ORIGIN_NOT_ALLOWED" in (refused.value.response.body or b"")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
