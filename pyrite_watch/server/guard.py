@@ -174,8 +174,9 @@ def check_guard(settings: Settings) -> None:
 class Guard:
     """Let through, or refuse, each request and WebSocket before the app sees it.
 
-    Pure ASGI, and outermost: nothing that answers may stand before it. The lifespan passes through.
-    It keeps no state between requests, and may serve several loops.
+    Pure ASGI, and outermost: nothing that answers may stand before it. The lifespan passes through, and
+    with its start the server's log gets its filter. It keeps no state between requests, and may serve
+    several loops.
 
     Args:
         position: What `Pyrite-Position` is in a refusal that goes to who may read; strangers are not told.
@@ -238,6 +239,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind not in ("http", "websocket"):
+            hide_queries()  # the server that starts has set up its logging by now
             await self._app(scope, receive, send)
             return
         self._take_off_sub_path(scope)

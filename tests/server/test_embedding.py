@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from starlette.testclient import TestClient
 
 from pyrite_watch import attach, create_app
 from pyrite_watch.errors import RootOwnedError, UsageError
+from pyrite_watch.server.tokens import QueryFreeAccessFilter
 from pyrite_watch.server.websocket import broadcast_event, manager
 from pyrite_watch.service import KBService, StoppedError
 
@@ -262,3 +264,13 @@ def test_attach_stands_before_what_takes_every_path(tmp_path: Path, how: str) ->
         assert client.get("/page.txt").text == "mine"
         with client.websocket_connect("ws://app.example/ws?since=now") as tab:
             assert tab.receive_json()["type"] == "ready"
+
+
+def test_the_log_of_a_plain_server_shows_no_query(tmp_path: Path) -> None:
+    """Whoever runs the app by uvicorn has its access log."""
+    names = ("uvicorn.access", "uvicorn.error")
+    for name in names:
+        logging.getLogger(name).filters.clear()
+    with client_of(make_app(tmp_path)):
+        for name in names:
+            assert any(isinstance(each, QueryFreeAccessFilter) for each in logging.getLogger(name).filters)
