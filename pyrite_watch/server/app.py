@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Match, Mount
 
 from pyrite_watch import __version__
 from pyrite_watch.errors import RequestError, RootOwnedError, StartError
@@ -76,6 +76,8 @@ def app_of(pipeline: Pipeline) -> FastAPI:
         openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
+        # It would lead to where the server believes to be: behind a proxy another scheme, and no sub-path.
+        redirect_slashes=False,
     )
     for module in (page, render, pictures):
         app.include_router(module.router)
@@ -171,7 +173,22 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
         return shown
     answer = _answer(status, status.name, f"{request.url.path[:200]}: {error.detail}")
     answer.headers.update(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(_allowed(request))
     return answer
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that any route takes at this path: the router names only those of the first."""
+    found = [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.router.routes
+        )
+    ]
+    return sorted([*found, "HEAD"]) if "GET" in found else found
 
 
 async def _answer_busy(request: Request, error: Exception) -> JSONResponse:

@@ -533,3 +533,26 @@ def test_the_description_of_the_api_is_there_and_honest(client: TestClient) -> N
     assert {"400", "404", "410"} <= set(paths["/api/events/log"]["get"]["responses"])
     for path, calls in paths.items():
         assert all(call["description"] for call in calls.values()), path
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/api/entries", "GET, HEAD, POST"),
+        ("/api/entries/a", "DELETE, GET, HEAD, PATCH, PUT"),
+        ("/api/index/sync", "POST"),
+    ],
+)
+def test_405_names_every_method_of_the_path(client: TestClient, path: str, allowed: str) -> None:
+    """The router names those of the first route only."""
+    answer = client.request("PROPFIND", path)
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == allowed
+
+
+@pytest.mark.parametrize("path", ["/api/kbs/", "/health/", "/api/entries/"])
+def test_a_slash_too_many_leads_nowhere(client: TestClient, path: str) -> None:
+    """It was answered with where the server believes to be: of another scheme, and out of the sub-path."""
+    answer = client.get(path, follow_redirects=False)
+    assert answer.status_code == 404, answer.headers
+    assert answer.json()["detail"]["code"] == "NOT_FOUND"

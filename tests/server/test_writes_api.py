@@ -360,6 +360,14 @@ def test_what_cannot_be_written_is_no_fault_of_the_server(bench: Bench, content:
     assert not (bench.notes / "x.md").exists()
 
 
+def test_if_match_may_come_in_two_lines(bench: Bench) -> None:
+    """They mean one list; only the first was read."""
+    file = bench.put_on_disk("two-lines", "---\nid: two-lines\n---\n\nText.\n")
+    headers = [("If-Match", '"another"'), ("If-Match", f'"{revision_of(file.read_bytes())}"')]
+    bench.ask("PUT", "/api/entries/two-lines", json={"kb": "notes", "body": "New."}, headers=headers)
+    bench.refused("DELETE", "/api/entries/two-lines?kb=notes", 412, "CONFLICT", headers=headers)
+
+
 # -- PUT -------------------------------------------------------------------------------------
 
 

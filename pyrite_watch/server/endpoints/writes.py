@@ -215,7 +215,7 @@ async def delete_entry(
     if_match: IfMatch = None,
 ) -> Described:
     """Delete an entry's file. Links to it stay, and lead nowhere."""
-    revisions = parse_if_match(if_match)
+    revisions = parse_if_match(_whole(request, if_match))
     written = await _write(request, response, kb, lambda writer: writer.delete(kb, entry_id, revisions))
     return {"deleted": True, "id": written.entry_id, "offset": written.offset}
 
@@ -239,7 +239,7 @@ def parse_if_match(header: str | None) -> tuple[str, ...] | None:
 async def _update(
     request: Request, response: Response, kb: str, entry_id: str, edit: EntryEdit, if_match: str | None
 ) -> dict[str, Any]:
-    revisions = parse_if_match(if_match)
+    revisions = parse_if_match(_whole(request, if_match))
     written = await _write(request, response, kb, lambda writer: writer.update(kb, entry_id, edit, revisions))
     return {
         "updated": True,
@@ -247,6 +247,11 @@ async def _update(
         "revision": written.revision,
         "offset": written.offset,
     }
+
+
+def _whole(request: Request, if_match: str | None) -> str | None:
+    """Join the lines of a header that came in several: they mean one list."""
+    return if_match and ", ".join(request.headers.getlist("If-Match"))
 
 
 def _refuse_id(fields: dict[str, Any], entry_id: str) -> None:
