@@ -215,9 +215,8 @@ class Pipeline:
         self._calls.add(future)
         future.add_done_callback(self._calls.discard)
         self._inbox.put(message)
-        if (
-            not self._takes_calls
-        ):  # asked last, so that a stop that begins meanwhile gives it up, or this does
+        # Asked last: a stop that begins meanwhile gives it up, or this does.
+        if not self._takes_calls:
             future.cancel()
         return future
 
