@@ -466,7 +466,7 @@ def test_unknown_routes_and_methods_have_the_shape_of_errors(client: TestClient)
     answer = client.put("/api/kbs")
     assert answer.status_code == 405
     assert error_of(answer.json()) == "METHOD_NOT_ALLOWED"
-    assert answer.headers["Allow"] == "GET"
+    assert answer.headers["Allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/api/kbs", "/api/state", "/api/entries/a"])
