@@ -10,7 +10,7 @@ BROWSER = "tests/browser"
 PAGE_MUTATIONS = (
     Mutation(
         "page-storm",
-        "a storm is told four times a second, not each frame",
+        "a storm is told twice a second, not each frame",
         f"{WEB}/store.js",
         "if (!isRest && this.#recent(now) > STORM_EVENTS)",
         "if (false)",

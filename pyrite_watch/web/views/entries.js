@@ -34,8 +34,9 @@ export function openEntries(ctx, main, { kb }) {
   order.value = kept.order ?? "time";
 
   /** @type {any[]} */ let sorted = [];
+  /** @type {any} */ let sortedBy = null;
   /** @type {any[]} */ let shown = [];
-  /** @type {Map<string, {row: any, entry: any, place: number}>} */
+  /** @type {Map<string, {row: any, entry: string, place: number}>} */
   const rows = new Map();
   let height = 3.75 * parseFloat(getComputedStyle(document.documentElement).fontSize); // as style.css has it
   let stale = true; // the order must be made again
@@ -43,15 +44,19 @@ export function openEntries(ctx, main, { kb }) {
 
   function arrange() {
     const known = store.of(kb);
-    // Sorted again from the old order: nearly sorted is quick.
-    const before = new Set();
-    const next = [];
-    for (const old of sorted) {
-      const entry = known.get(old.id);
-      if (entry) (next.push(entry), before.add(entry.id));
+    const compare = ORDERS[order.value];
+    // Those that are as they were are in order; the others are sorted by themselves, and merged into them.
+    const kept = sortedBy === compare ? sorted.filter((entry) => known.get(entry.id) === entry) : [];
+    const same = new Set(kept);
+    const others = [...known.values()].filter((entry) => !same.has(entry)).sort(compare);
+    sorted = [];
+    let at = 0;
+    for (const other of others) {
+      while (at < kept.length && compare(kept[at], other) <= 0) sorted.push(kept[at++]);
+      sorted.push(other);
     }
-    if (before.size !== known.size) for (const entry of known.values()) if (!before.has(entry.id)) next.push(entry);
-    sorted = next.sort(ORDERS[order.value]);
+    sorted.push(...kept.slice(at));
+    sortedBy = compare;
     /** @type {string[]} */
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     shown = !words.length ? sorted : sorted.filter(({ title, id, path, entry_type, tags }) => {
@@ -78,11 +83,12 @@ export function openEntries(ctx, main, { kb }) {
       near.add(entry.id);
       let known = rows.get(entry.id);
       if (!known) {
-        known = { row: make("li", { dataset: { kb, id: entry.id } }), entry: null, place: -1 };
+        known = { row: make("li", { dataset: { kb, id: entry.id } }), entry: "", place: -1 };
         rows.set(entry.id, known);
       }
-      if (known.entry !== entry) refill(known.row, ...fill(entry));
-      known.entry = entry;
+      const now = String(Object.values(entry)); // a state that was loaded again has others that say the same
+      if (known.entry !== now) refill(known.row, ...fill(entry));
+      known.entry = now;
       if (known.place !== place || known.row.ariaSetSize !== String(shown.length)) {
         known.row.style.transform = `translateY(${place * height}px)`;
         known.row.ariaPosInSet = String(place + 1);
