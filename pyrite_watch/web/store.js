@@ -11,7 +11,7 @@ const RELOAD_EVERY_MS = 2_000; // the server has to write it all, and this page 
 const RETRY_MS = 5_000;
 const HIDDEN_FLUSH_MS = 1_000; // a hidden tab gets no frames
 const IDLE_MS = 50; // after so long a pause an event is applied at once, not with the next frame
-const STORM_EVENTS = 100; // in one second: nobody reads along, and each frame that is drawn costs the writer a core
+const STORM_EVENTS = 100; // in one second: nobody reads along, and drawing takes the cores from who writes
 const STORM_FLUSH_MS = 500;
 const MAX_HELD = 20_000;
 

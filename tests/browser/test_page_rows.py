@@ -138,3 +138,18 @@ def test_a_date_is_that_day_everywhere(open_page: Pages, watch: Watch) -> None:
     expect(page.locator("main [data-id=now] time")).to_have_text(re.compile(r"^[A-Z][a-z]{2} [0-9]{1,2}$"))
     page.locator("main [data-id=then] a").click()
     expect(page.locator("article dl time").first).to_have_text("Jan 15, 2020")
+
+
+def test_entries_of_one_moment_have_one_order(open_page: Pages, watch: Watch) -> None:
+    """Whichever came first: a state that is loaded again moves no row that nobody changed."""
+    page = open_page("/k/small")
+    expect(page.locator("#status")).to_contain_text("Live")
+    rows = page.locator("main [data-id^=same-]")
+    for count, name in enumerate(("same-3", "same-1", "same-2"), 1):
+        text = f"---\nid: {name}\ntitle: {name}\nupdated_at: 2026-03-01\n---\n\nText.\n"
+        (watch.kb / f"{name}.md").write_text(text, encoding="utf-8")
+        expect(rows).to_have_count(count)
+    for _ in range(2):
+        expect(rows.locator("a")).to_have_text(["same-1", "same-2", "same-3"])
+        page.reload()
+        expect(page.locator("#status")).to_contain_text("Live")

@@ -8,9 +8,11 @@ import { plural, count, shortTime } from "../words.js";
 
 const SPARE = 12; // rows beyond each edge of the screen
 const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+/** Equal ones have one order, whichever came first: else rows would move that nobody changed. @param {any} a @param {any} b */
+const byId = (a, b) => (a.id < b.id ? -1 : 1);
 const ORDERS = /** @type {Record<string, (a: any, b: any) => number>} */ ({
-  time: (a, b) => (a.updated_at < b.updated_at ? 1 : a.updated_at > b.updated_at ? -1 : 0),
-  title: (a, b) => collator.compare(a.title, b.title),
+  time: (a, b) => (a.updated_at < b.updated_at ? 1 : a.updated_at > b.updated_at ? -1 : byId(a, b)),
+  title: (a, b) => collator.compare(a.title, b.title) || byId(a, b),
 });
 
 /** @param {any} ctx @param {HTMLElement} main @param {{kb: string}} params */
