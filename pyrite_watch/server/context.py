@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import Request, Response
 from starlette.datastructures import MutableHeaders
@@ -80,13 +80,10 @@ class Live:
         hub.begin_epoch(pipeline.store.position, is_resync=False)
 
         def publish(report: PassReport) -> None:
-            # After the loop's end there is no tab left to tell.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(hub.publish_events, report.events)
+            self.manager.do_soon(partial(hub.publish_events, report.events), loop)
 
         def begin_epoch(position: Position) -> None:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(hub.begin_epoch, position, True)
+            self.manager.do_soon(partial(hub.begin_epoch, position, is_resync=True), loop)
 
         # First: what is printed must not come before what tabs are told.
         pipeline.listeners.insert(0, publish)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -18,6 +18,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pyrite_watch.live.courier import Courier
 from pyrite_watch.live.frames import Frame, guest_frame
 from pyrite_watch.live.hub import Hub
+from pyrite_watch.live.inbox import Inbox
 from pyrite_watch.live.subscriber import Sink, Subscriber, TooSlowError
 from pyrite_watch.model.event import parse_position
 from pyrite_watch.server.joining import Since, join
@@ -56,9 +57,7 @@ class ConnectionManager:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sockets: dict[int, _Socket] = {}
         self._streams: set[Subscriber] = set()
-        self._soon: deque[Frame] = deque()
-        """What other threads told, until the loop comes to it: woken once for all of it."""
-        self._is_woken = False
+        self._inbox: Inbox | None = None
 
     @property
     def connection_count(self) -> int:
@@ -84,11 +83,10 @@ class ConnectionManager:
             subscriber.forget()
         self._sockets.clear()
         self._streams.clear()
-        self._soon.clear()
-        self._is_woken = False
         self.hub.enter_loop()
         self.courier.enter_loop()
         self._loop = loop
+        self._inbox = Inbox(loop)
 
     async def connect(
         self, ws: WebSocket, kbs: frozenset[str] = frozenset(), since: Since | None = None
@@ -166,33 +164,23 @@ class ConnectionManager:
         """Tell all sockets a dict, from any thread; returns at once, order kept."""
         frame = guest_frame(event)
         loop = self._loop
-        if loop is None or not loop.is_running():
-            return  # nobody has ever connected, or the server has stopped
-        try:
-            running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            running = None  # a worker thread: where sync endpoints run
-        if running is loop:
-            self.hub.publish([frame])
-            return
-        self._soon.append(frame)
-        # After the append: where the loop has begun to publish meanwhile, it is woken once more.
-        if not self._is_woken:
-            self._is_woken = True
-            try:
-                loop.call_soon_threadsafe(self._publish_soon)
-            except RuntimeError:
-                log.debug("An event for a server that has stopped is dropped.")
+        if (
+            loop is not None and loop.is_running()
+        ):  # else nobody has ever connected, or the server has stopped
+            self.do_soon(partial(self.hub.publish, [frame]), loop)
 
-    def _publish_soon(self) -> None:
-        self._is_woken = False
-        frames = []
+    def do_soon(self, work: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
+        """Do this in the sockets' loop, from any thread, in the order in which it is asked for.
+
+        Nothing is done where the loop has ended, or the sockets live in another by now.
+        """
+        inbox = self._inbox
+        if inbox is None or loop is not self._loop:
+            return
         try:
-            while True:
-                frames.append(self._soon.popleft())
-        except IndexError:
-            if frames:
-                self.hub.publish(frames)
+            inbox.put(work)
+        except RuntimeError:
+            log.debug("What was told to a server that has stopped is dropped.")
 
     async def _broadcast(self, frame: Frame) -> None:
         self.hub.publish([frame])

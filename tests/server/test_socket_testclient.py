@@ -192,6 +192,26 @@ def test_guests_and_events_come_in_the_order_in_which_they_were_made(
         assert kinds == ["kb_synced", "guest"] * 20
 
 
+def test_a_guest_does_not_overtake_events_while_the_loop_is_busy(client: TestClient, app: FastAPI) -> None:
+    """The loop, woken for the guest before, must not take the one that comes after an event with it."""
+    is_busy, go_on = threading.Event(), threading.Event()
+
+    def be_busy() -> None:
+        is_busy.set()
+        go_on.wait(10)
+
+    portal = client.portal
+    assert portal is not None
+    with client.websocket_connect(SOCKET_URL) as tab:
+        portal.start_task_soon(be_busy)
+        assert is_busy.wait(10)
+        broadcast_event("guest", n=1)
+        sync(app)
+        broadcast_event("guest", n=2)
+        go_on.set()
+        assert [tab.receive_json()["type"] for _ in range(3)] == ["guest", "kb_synced", "guest"]
+
+
 def test_a_foreign_page_is_refused_before_the_upgrade(client: TestClient) -> None:
     """403, not a close code."""
     headers = {"Origin": "http://evil.example"}

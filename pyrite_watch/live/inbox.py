@@ -1,0 +1,54 @@
+"""What other threads have for the loop in which the sockets live: one line for all of it.
+
+Events of the log and what is told beside it come from several threads. If each had a way of its own into the
+loop, one could overtake the other; here what was put first is done first, and the loop is woken once for
+everything that came until it wakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+Work = Callable[[], None]
+
+
+class Inbox:
+    """Work for an event loop, from any thread, done in the order in which it was put."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Work] = deque()
+        self._is_woken = False
+
+    def put(self, work: Work) -> None:
+        """Have the loop do this soon; at once where it is the one that asks. Any thread.
+
+        Raises:
+            RuntimeError: The loop has ended; nothing is done.
+        """
+        self._waiting.append(work)
+        if _running_loop() is self._loop:
+            self._do_all()
+        # After the append: where the loop has begun to take meanwhile, it is woken once more.
+        elif not self._is_woken:
+            self._is_woken = True
+            try:
+                self._loop.call_soon_threadsafe(self._do_all)
+            except RuntimeError:
+                self._is_woken = False
+                self._waiting.clear()
+                raise
+
+    def _do_all(self) -> None:
+        self._is_woken = False
+        while self._waiting:
+            self._waiting.popleft()()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None  # a worker thread: where sync endpoints run
