@@ -3,8 +3,8 @@
 //
 // Invariants:
 // 1. The socket is unfiltered, and the ring holds what it told, without a hole, from `ring.start` on.
-// 2. An attached tab has got everything of its knowledge bases up to `tab.at`, and that is never behind the
-//    ring's end. So what comes next is sent to it as it comes.
+// 2. An attached tab has got everything of its knowledge bases up to `tab.at`, or it waits to be sent within
+//    a tenth of a second; and that is never behind the ring's end. So what comes next follows as it comes.
 // 3. Any other tab is brought to where the ring can go on by a socket of its own, for as long as that takes:
 //    the server judges its position, and whether its knowledge bases exist.
 // A tab that does not take what it is sent holds nobody up: it gets no more, and joins again when it does.
@@ -22,6 +22,9 @@ const RING_EVENTS = 8_192; // up to twice as many, * 400 B = 6 MiB; a checkout o
 const MAX_UNTAKEN = 8_192;
 const PING_EVERY = 512; // so many messages: then it is asked how far it is
 const PING_MS = 15_000;
+const BATCH_MS = 16; // what comes so soon after another goes along with what follows: a message costs a tab a task
+const BATCH_MAX_MS = 100; // in a storm: nobody reads along
+const MAX_BATCH = 256; // a tab takes them in one task
 const GONE_MS = 60_000; // only where there are no Web Locks: four pings without an answer
 
 const base = new URL("../", import.meta.url);
@@ -73,6 +76,9 @@ class Tab {
   /** @type {Feed | null} */
   catching = null;
   watching = new AbortController();
+  /** @type {[Message, boolean][]} */
+  waiting = [];
+  batching = false;
 
   /** @param {MessagePort} port @param {Extract<FromTab, {say: "hello"}>} hello */
   constructor(port, { since, kbs, lock }) {
@@ -85,7 +91,27 @@ class Tab {
 
   /** @param {FromWorker} words */
   say(words) {
+    this.send(); // in order
     this.port.postMessage(words);
+  }
+
+  send() {
+    const sent = this.waiting.length;
+    while (this.waiting.length) this.port.postMessage({ say: "messages", messages: this.waiting.splice(0, MAX_BATCH) });
+    return sent;
+  }
+
+  /** Send the first of a while at once, then what has come together, the rarer the more it is. */
+  sendSoon() {
+    if (this.batching) return;
+    const sent = this.send();
+    if (!sent) return;
+    this.batching = true;
+    const wait = Math.min(BATCH_MAX_MS, BATCH_MS * Math.max(1, sent / 4));
+    setTimeout(() => {
+      this.batching = false;
+      this.sendSoon();
+    }, wait);
   }
 
   sayState() {
@@ -99,7 +125,8 @@ class Tab {
   /** @param {Message} message @param {boolean} replayed */
   tell(message, replayed) {
     this.sent += 1;
-    this.say({ say: "message", message, replayed });
+    this.waiting.push([message, replayed]);
+    this.sendSoon();
     if (this.sent % PING_EVERY === 0) this.ping();
     if (this.attached && this.sent - this.taken > MAX_UNTAKEN) {
       this.attached = false;

@@ -54,7 +54,7 @@ class Health(BaseModel):
         {
             "status": "degraded",
             "timestamp": "2026-11-22T14:02:11.482Z",
-            "version": "0.1.0",
+            "version": "0.1.1",
             "ready": False,
             "indexing": {"done": 1200, "total": 4391},
             "watch": {

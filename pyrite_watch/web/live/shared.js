@@ -20,7 +20,7 @@ import { VERSION } from "./version.js";
 /**
  * What the worker says to a tab.
  * @typedef {{say: "welcome", lock: string | null} | {say: "other version"} | {say: "ping", sent: number}
- *   | {say: "message", message: Message, replayed: boolean}
+ *   | {say: "messages", messages: [Message, boolean][]} each with whether it is replayed
  *   | {say: "state", state: State, reason: Reason | null, heard: number}} FromWorker
  */
 
@@ -159,18 +159,23 @@ export class SharedFeed {
         this.lastHeard = Math.max(this.lastHeard, words.heard);
         this.#setState(words.state, words.reason);
         break;
-      case "message":
-        this.#take(words.message, words.replayed);
+      case "messages":
+        this.#take(words.messages);
     }
   }
 
-  /** @param {Message} message @param {boolean} replayed */
-  #take(message, replayed) {
+  /** @param {[Message, boolean][]} messages */
+  #take(messages) {
     this.lastHeard = Date.now();
-    this.cursor.joining = replayed;
-    const verdict = this.cursor.take(message);
-    if (verdict === "hole") this.#restart();
-    else if (verdict === "new") this.sink.onMessage(message, replayed);
+    const port = this.#port;
+    for (const [message, replayed] of messages) {
+      if (this.#port !== port) return undefined; // a listener has closed it: the rest was not told
+      this.cursor.joining = replayed;
+      const verdict = this.cursor.take(message);
+      if (verdict === "hole") return this.#restart();
+      if (verdict === "new") this.sink.onMessage(message, replayed);
+    }
+    return undefined;
   }
 
   /** Start again when the worker has died. @param {string | null} lock @param {AbortSignal} signal */

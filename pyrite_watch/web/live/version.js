@@ -1,4 +1,4 @@
 // @ts-check
 
 /** The product's version, as of these files: tabs of different ones must not share a worker. */
-export const VERSION = "0.1.0";
+export const VERSION = "0.1.1";
