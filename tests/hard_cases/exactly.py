@@ -13,6 +13,9 @@ from harness.scene import Scene
 
 ATTEMPTS = 6
 
+INCOMPLETE_S = 0.4
+"""For how long a file may be empty, half or open, before it is told as it is (interface §2)."""
+
 _LETTERS = {"entry_created": "C", "entry_updated": "U", "entry_deleted": "D"}
 
 

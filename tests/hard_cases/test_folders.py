@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from harness.expect import check_lines, counts, lines, synced, told_of, watching
 from harness.fixtures import Starter, make_small_kb, write_entry
 from harness.record import Json, only_entry_events
 from harness.scene import Scene
+
+from .exactly import ATTEMPTS, INCOMPLETE_S, seconds
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -44,11 +47,37 @@ def fill(folder: Path, shape: str = "explicit ids") -> dict[str, str]:
 # -- row 18 ----------------------------------------------------------------------------------
 
 
-def check_made_at_once(scene: Scene, files: dict[str, Path], act: Callable[[], None]) -> None:
-    """Make these entries (by id), see one C each by the watcher; then edit each, and see one U each."""
+def check_made_at_once(scene: Scene, place: Callable[[int], dict[str, Path]], pause_s: float = 0.0) -> None:
+    """Make entries in new folders, see one C each by the watcher; then edit each, and see one U each.
+
+    Args:
+        place: Gives the files by their entries' ids. It gets the attempt's number: one in which the machine
+            held a single write up for longer than a file may be unfinished proves nothing.
+        pause_s: Between a folder's making and the file's: that time is the case under test.
+    """
     ((kb, root),) = scene.roots.items()
+    for attempt in range(ATTEMPTS):
+        files = place(attempt)
+        longest_s = 0.0
+
+        def act(files: dict[str, Path] = files) -> None:
+            nonlocal longest_s
+            for key, file in files.items():
+                file.parent.mkdir(parents=True)
+                if pause_s:
+                    time.sleep(pause_s)
+                text = f"---\nid: {key}\n---\n\nText.\n"
+                longest_s = max(longest_s, seconds(partial(file.write_text, text, encoding="utf-8")))
+
+        events = only_entry_events(scene.observe(act, changes=len(files)))
+        if longest_s < INCOMPLETE_S:
+            break
+        scene.observe(lambda: None)  # what else there is of that attempt
+    else:
+        pytest.skip(
+            f"the machine was too busy to write each file within {INCOMPLETE_S:g} s, {ATTEMPTS} times"
+        )
     paths = {key: file.relative_to(root).as_posix() for key, file in files.items()}
-    events = only_entry_events(scene.observe(act, changes=len(files)))
     assert sorted(lines(events)) == sorted(f"C {kb}:{key} {path}" for key, path in paths.items())
     # By the watcher and its second looks, not by a sweep half a minute later.
     assert {event["origin"] for event in events} == {"disk"}
@@ -69,14 +98,12 @@ def test_500_new_folders_with_a_file_at_once(small_scene: Scene, depth: int) -> 
     """Row 18: what is written right after its folder was made is told once, and heard later."""
     (root,) = small_scene.roots.values()
     deep = "/".join("abcdefghij"[:depth])
-    files = {f"deep-{number}": root / f"top-{number}" / deep / "note.md" for number in range(500)}
 
-    def act() -> None:
-        for key, file in files.items():
-            file.parent.mkdir(parents=True)
-            file.write_text(f"---\nid: {key}\n---\n\nText.\n", encoding="utf-8")
+    def place(attempt: int) -> dict[str, Path]:
+        tops = {f"deep-{attempt}-{number}": root / f"top-{attempt}-{number}" for number in range(500)}
+        return {key: top / deep / "note.md" for key, top in tops.items()}
 
-    check_made_at_once(small_scene, files, act)
+    check_made_at_once(small_scene, place)
 
 
 @pytest.mark.parametrize("delay_ms", [0, 4, 40, 70, 450])
@@ -84,30 +111,26 @@ def test_one_new_folder_with_a_file_a_moment_later(small_scene: Scene, delay_ms:
     """Row 18: whatever the time between the folder and its file."""
     (root,) = small_scene.roots.values()
     for number in range(3):
-        file = root / f"new-{number}" / "b" / "c" / "note.md"
 
-        def act(file: Path = file, number: int = number) -> None:
-            file.parent.mkdir(parents=True)
-            time.sleep(delay_ms / 1000)  # that time is the case under test
-            file.write_text(f"---\nid: deep-{number}\n---\n\nText.\n", encoding="utf-8")
+        def place(attempt: int, number: int = number) -> dict[str, Path]:
+            name = f"{number}-{attempt}"
+            return {f"deep-{name}": root / f"new-{name}" / "b" / "c" / "note.md"}
 
-        check_made_at_once(small_scene, {f"deep-{number}": file}, act)
+        check_made_at_once(small_scene, place, delay_ms / 1000)
 
 
 def test_500_folders_made_below_one_another(small_scene: Scene) -> None:
     """Row 18: a tree of folders, an entry in each, written from the top down."""
     (root,) = small_scene.roots.values()
-    files = {}
-    for number in range(500):
-        parts = [f"n{digit}" for digit in f"{number:03d}"]
-        files[f"tree-{number}"] = root.joinpath("tree", *parts, "note.md")
 
-    def act() -> None:
-        for key, file in files.items():
-            file.parent.mkdir(parents=True)
-            file.write_text(f"---\nid: {key}\n---\n\nText.\n", encoding="utf-8")
+    def place(attempt: int) -> dict[str, Path]:
+        files = {}
+        for number in range(500):
+            parts = [f"n{digit}" for digit in f"{number:03d}"]
+            files[f"tree-{attempt}-{number}"] = root.joinpath(f"tree-{attempt}", *parts, "note.md")
+        return files
 
-    check_made_at_once(small_scene, files, act)
+    check_made_at_once(small_scene, place)
 
 
 # -- row 19 ----------------------------------------------------------------------------------

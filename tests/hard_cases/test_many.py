@@ -17,6 +17,8 @@ from harness.record import Record, only_events
 from harness.scene import Scene
 from harness.wait import eventually
 
+from .exactly import ATTEMPTS, INCOMPLETE_S, seconds
+
 pytestmark = [
     pytest.mark.timeout(180),
     pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc, which only Linux has"),
@@ -36,17 +38,18 @@ LONG = pytest.mark.skipif(
 )
 
 
-def create(root: Path, files: int) -> dict[str, str]:
-    """Write so many entries, 250 a folder; return their ids by path."""
-    made = {}
+def create(root: Path, files: int, attempt: int) -> tuple[dict[str, str], float]:
+    """Write so many entries, 250 a folder; return their ids by path, and how long the slowest took."""
+    made, slowest_s = {}, 0.0
     for number in range(files):
-        folder = root / f"area-{number // 250:03d}"
+        folder = root / f"area-{attempt}-{number // 250:03d}"
         if number % 250 == 0:
             folder.mkdir()
-        path = f"{folder.name}/note-{number:05d}.md"
-        (root / path).write_text(f"---\nid: n-{number}\n---\n\nNote {number}.\n\n{TEXT}", encoding="utf-8")
-        made[path] = f"n-{number}"
-    return made
+        key, path = f"n-{attempt}-{number}", f"{folder.name}/note-{number:05d}.md"
+        text = f"---\nid: {key}\n---\n\nNote {number}.\n\n{TEXT}"
+        slowest_s = max(slowest_s, seconds(partial((root / path).write_text, text, encoding="utf-8")))
+        made[path] = key
+    return made, slowest_s
 
 
 def _are_created(record: Record, first: int, files: int) -> bool:
@@ -70,9 +73,19 @@ def memory_kb(watch: WatchProcess) -> int:
 def test_files_created_at_once(small_scene: Scene, files: int, record_property: Callable[..., None]) -> None:
     """Row 16: each is told as created, once, and the memory does not grow with their number."""
     ((kb, root),) = small_scene.roots.items()
-    mark = small_scene.watch.messages.mark()
     before_kb = memory_kb(small_scene.watch)
-    made = create(root, files)
+    before = small_scene.watch.ready["offset"]
+    for attempt in range(ATTEMPTS):
+        mark = small_scene.watch.messages.mark()
+        made, slowest_s = create(root, files, attempt)
+        if slowest_s < INCOMPLETE_S:
+            break
+        # One was unfinished for longer than it may be: that attempt proves nothing.
+        before = small_scene.marker(timeout_s=120.0)["offset"] + 1
+    else:
+        pytest.skip(
+            f"the machine was too busy to write each file within {INCOMPLETE_S:g} s, {ATTEMPTS} times"
+        )
     # Not by looking at all of them anew with each message: that would take longer than the case.
     for record, first in zip(small_scene.records, (mark, 0, 0), strict=True):
         eventually(
@@ -82,7 +95,7 @@ def test_files_created_at_once(small_scene: Scene, files: int, record_property: 
             what=f"{files} created at {record.name}",
         )
     end = small_scene.marker(timeout_s=120.0)
-    told = [event for event in small_scene.watch.events if event["offset"] < end["offset"]]
+    told = [event for event in small_scene.watch.events if before < event["offset"] < end["offset"]]
     created = sorted(line(event) for event in told if event["type"] != "kb_synced")
     assert created == sorted(f"C {kb}:{key} {path}" for path, key in made.items())
     assert sum(event["added"] for event in told if event["type"] == "kb_synced") == files

@@ -15,10 +15,7 @@ from harness.reader import revision_of
 from harness.record import Json, only_entry_events, shown
 from harness.scene import Scene
 
-from .exactly import exactly, exactly_in_time, note, seconds, short
-
-INCOMPLETE_S = 0.4
-"""How long an unfinished file may take (interface §2)."""
+from .exactly import INCOMPLETE_S, exactly, exactly_in_time, note, seconds, short
 
 MISSING_S = 0.12
 """How long a missing file may take to come back (design §3)."""
