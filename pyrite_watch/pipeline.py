@@ -144,8 +144,8 @@ class Pipeline:
 
     @property
     def is_open(self) -> bool:
-        """Whether `open` has succeeded and `stop` has not ended it."""
-        return self._store is not None
+        """Whether `open` has succeeded and neither `stop` nor an error has ended it."""
+        return self._store is not None and self.failure is None
 
     def start(self) -> None:
         """Begin to watch and to index, in the background; `ready` is set when both are up."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyrite_watch.disk.json_values import scalar_text
 from pyrite_watch.disk.parse import slug_of, usable_id
 from pyrite_watch.disk.write_errors import PathOutsideKbError
 from pyrite_watch.errors import RequestError
@@ -130,7 +131,7 @@ def new_id(new: NewEntry) -> EntryId:
 
 
 def new_front_matter(entry_id: EntryId, new: NewEntry) -> dict[str, Any]:
-    if new.metadata.get("id", entry_id) != entry_id:
+    if scalar_text(new.metadata.get("id", entry_id)).strip() != entry_id:
         raise InvalidWriteError("The metadata names another id.", "Give it as 'id'.")
     fields: dict[str, Any] = {"id": entry_id, "type": new.entry_type, "title": new.title}
     if new.date is not None:

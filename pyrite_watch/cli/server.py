@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pyrite_watch.cli.waiting import is_set_within
+from pyrite_watch.server.http_protocol import BoundedHttpProtocol
 from pyrite_watch.server.protocol import FanoutProtocol
 from pyrite_watch.server.tokens import hide_queries
 
@@ -33,6 +34,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 ws=FanoutProtocol,
+                http=BoundedHttpProtocol,
                 ws_max_size=4096,
                 # Doubles the CPU of a fan-out and costs 35 KiB a tab.
                 ws_per_message_deflate=False,

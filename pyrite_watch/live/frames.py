@@ -29,7 +29,10 @@ class Frame:
     Not a frozen dataclass: to make one is half of what a single event costs before it leaves.
     """
 
-    __slots__ = ("kb_name", "kind", "offset", "size", "text", "wire")
+    __slots__ = ("as_sse", "kb_name", "kind", "offset", "size", "text", "wire")
+
+    as_sse: bytes
+    """The same for Server-Sent Events, from the first time on that it is asked for (`live.sse`)."""
 
     def __init__(
         self, kind: FrameKind, text: str, kb_name: str | None = None, offset: int | None = None

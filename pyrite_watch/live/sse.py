@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 
 from fastapi.sse import format_sse_event
 
 from pyrite_watch.live.frames import Frame
 
 
-@lru_cache(maxsize=1024)
 def stream_event(frame: Frame) -> bytes:
     """Encode a frame: `id` is EPOCH:OFFSET where a reader may resume after it, `event` the message's type."""
+    try:
+        return frame.as_sse
+    except AttributeError:
+        # Kept with the frame, and so for as long as it.
+        frame.as_sse = _encode(frame)
+        return frame.as_sse
+
+
+def _encode(frame: Frame) -> bytes:
     message = json.loads(frame.text)
     kind = message.get("type")
     resumable = frame.offset is not None or (frame.kind == "control" and kind == "resync")

@@ -95,7 +95,9 @@ def attach(app: FastAPI, kbs: Kbs = (), **options: Any) -> None:
     """Add watching, `/ws` and the entries routes to an app that exists.
 
     Who may connect is the app's own business: none of its requests is refused by us. Under uvicorn,
-    `--ws pyrite_watch.server.protocol:FanoutProtocol` also resets tabs that read nothing any more.
+    `--ws pyrite_watch.server.protocol:FanoutProtocol` also resets tabs that read nothing any more,
+    `--http pyrite_watch.server.http_protocol:BoundedHttpProtocol` readers of anything else; and without
+    `--timeout-graceful-shutdown` it waits for ever for the end of a stream of events when it is to stop.
 
     Args:
         app: It must not have started. Its lifespan starts and stops the watching.

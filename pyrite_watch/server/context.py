@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -13,7 +14,7 @@ from fastapi import Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pyrite_watch.errors import RequestError
+from pyrite_watch.errors import RequestError, StateError
 from pyrite_watch.index.reader import Snapshot
 from pyrite_watch.model.event import Position
 from pyrite_watch.pipeline import Pipeline
@@ -27,7 +28,12 @@ HEARTBEAT_S = 15.0
 OWN_PATHS = ("kbs", "entries", "state", "events", "problems", "stats", "index", "search")
 """What of `/api` is ours where the app is somebody else's."""
 
+_POSITION = "pyrite.position"
+"""In a request's scope: where the index was when it was read for it."""
+
 _claiming = threading.Lock()
+
+log = logging.getLogger(__name__)
 
 
 class NotRunningError(RequestError):
@@ -53,6 +59,8 @@ class Live:
     """The module's; a second app that runs at the same time gets one of its own at its start."""
     heartbeat_s: float = HEARTBEAT_S
     has_run: bool = False
+    closing: asyncio.Task[None] | None = None
+    """Closes the sockets, when the writing thread has ended by an error."""
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -85,11 +93,25 @@ class Live:
         def begin_epoch(position: Position) -> None:
             self.manager.do_soon(partial(hub.begin_epoch, position, is_resync=True), loop)
 
+        def end(error: BaseException) -> None:
+            self.manager.do_soon(partial(self._end_readers, loop, heart, error), loop)
+
         # First: what is printed must not come before what tabs are told.
         pipeline.listeners.insert(0, publish)
         pipeline.on_new_epoch.append(begin_epoch)
+        pipeline.on_failure.append(end)
+        heart = loop.create_task(self._beat(), name="pyrite-heartbeat")
         pipeline.start()
-        return loop.create_task(self._beat(), name="pyrite-heartbeat")
+        return heart
+
+    def _end_readers(
+        self, loop: asyncio.AbstractEventLoop, heart: asyncio.Task[None], error: BaseException
+    ) -> None:
+        """End all readers: nothing is told any more, and none must believe that it is up to date."""
+        heart.cancel()
+        self.closing = loop.create_task(self.manager.close_all(STOPPING, "nothing is watched any more"))
+        if isinstance(error, StateError) and len(self.pipeline.on_failure) == 1:
+            log.critical("%s %s", error, error.hint)  # else who runs it says so
 
     @contextmanager
     def _claimed_manager(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
@@ -102,11 +124,11 @@ class Live:
                 else:
                     self.manager = ConnectionManager()
         self.manager.bind(loop)
+        self.manager.claimed_by = loop
         try:
             yield
         finally:
-            if self.manager is module_manager:
-                module_manager.claimed_by = None
+            self.manager.claimed_by = None
 
     async def _beat(self) -> None:
         while True:
@@ -146,7 +168,8 @@ class PositionHeader:
 
         async def send_with_position(message: Message) -> None:
             if message["type"] == "http.response.start":
-                position = self._live.manager.hub.position
+                # What it found was found there: the hub may have gone on meanwhile.
+                position = scope.get(_POSITION) or self._live.manager.hub.position
                 MutableHeaders(scope=message).setdefault("Pyrite-Position", str(position))
             await send(message)
 
@@ -218,4 +241,5 @@ def snapshot_for(request: Request, response: Response) -> Iterator[Snapshot]:
         raise StoppedError
     with pipeline.reader.snapshot() as snapshot:
         response.headers["Pyrite-Position"] = str(snapshot.position)
+        request.scope[_POSITION] = snapshot.position  # for an error, which is another answer
         yield snapshot

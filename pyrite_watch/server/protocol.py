@@ -21,6 +21,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -30,6 +31,16 @@ CLOSE_TIMEOUT_S = 5.0
 
 STOP_TIMEOUT_S = 0.8
 """The same when the server stops: below `timeout_graceful_shutdown`, which would log an error."""
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Reset a connection; what waits in its buffers, the kernel's too, is dropped."""
+    own_socket = transport.get_extra_info("socket")
+    if own_socket is not None:
+        # Without it the kernel would go on offering what it holds to a peer that takes nothing.
+        with contextlib.suppress(OSError, struct.error):
+            own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 def _nothing() -> None:
@@ -123,11 +134,23 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
         """Answer the peer's close."""
         self._end_frames()
         super().handle_close(event)
+        self.abort_after(self.close_timeout_s)
+
+    def eof_received(self) -> None:
+        """End because the peer sends no more; asyncio closes, and waits for it to read what is left."""
+        self._end_frames()
+        super().eof_received()
+        self.abort_after(self.close_timeout_s)
 
     def shutdown(self) -> None:
         """Close because the server stops."""
         self._end_frames()
-        super().shutdown()
+        if self.conn.state is State.CLOSING and not self.close_sent:
+            # The peer's close was answered, and waits to be read: a second one must not be sent.
+            self.stop_keepalive()
+            self.transport.close()
+        else:
+            super().shutdown()
         self.abort_after(self.stop_timeout_s)
 
     def keepalive_timeout(self) -> None:
@@ -155,13 +178,8 @@ class FanoutProtocol(WebSocketsSansIOProtocol):
             self._abort_timer = self.loop.call_later(timeout_s, self.abort)
 
     def abort(self) -> None:
-        """Reset the connection at once; what waits in its buffers, the kernel's too, is dropped."""
-        own_socket = self.transport.get_extra_info("socket")
-        if own_socket is not None:
-            # Without it the kernel would go on offering what it holds to a peer that takes nothing.
-            with contextlib.suppress(OSError, struct.error):
-                own_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.transport.abort()
+        """Reset the connection at once."""
+        reset(self.transport)
 
     def _stop_timer(self) -> None:
         if self._abort_timer is not None:

@@ -38,7 +38,7 @@ STOP_WAIT_S = 0.5
 """How long the end of an app waits for its sockets to take the close."""
 
 TOKEN_REFUSED, NO_SUCH_KB, MALFORMED_SINCE = 4401, 4404, 4409
-TOO_BIG, STOPPING, TOO_SLOW = 1009, 1012, 1013
+TOO_BIG, STOPPING, TRY_AGAIN = 1009, 1012, 1013
 
 
 class ConnectionManager:
@@ -73,11 +73,12 @@ class ConnectionManager:
         """Say in which loop the sockets live; those of a loop that has ended are forgotten.
 
         Raises:
-            RuntimeError: There are sockets in another loop that runs.
+            RuntimeError: There are readers in another loop that runs, or an app there tells its events here.
         """
         if loop is self._loop:
             return
-        if self._sockets and self._loop is not None and self._loop.is_running():
+        is_used = self._sockets or self._streams or self.claimed_by is self._loop
+        if is_used and self._loop is not None and self._loop.is_running():
             raise RuntimeError("A ConnectionManager serves one event loop; make another one for this loop.")
         for subscriber in (*(socket.subscriber for socket in self._sockets.values()), *self._streams):
             subscriber.forget()
@@ -149,12 +150,13 @@ class ConnectionManager:
 
         On return it was handed to every socket that keeps up; sockets that failed are gone.
         """
-        frame = guest_frame(event)
+        self.broadcast_soon(event)
         loop = self._loop
-        if loop is None or loop is asyncio.get_running_loop():
-            await self._broadcast(frame)
-        elif loop.is_running():
-            future = asyncio.run_coroutine_threadsafe(self._broadcast(frame), loop)
+        if loop is asyncio.get_running_loop():
+            await self.hub.wait_delivered(BROADCAST_WAIT_S)
+        elif loop is not None and loop.is_running():
+            # Behind the publishing, in that loop's line.
+            future = asyncio.run_coroutine_threadsafe(self.hub.wait_delivered(BROADCAST_WAIT_S), loop)
             # Bounded: that loop may end before it comes to this.
             _, late = await asyncio.wait([asyncio.wrap_future(future)], timeout=4 * BROADCAST_WAIT_S)
             for waiting in late:
@@ -181,10 +183,6 @@ class ConnectionManager:
             inbox.put(work)
         except RuntimeError:
             log.debug("What was told to a server that has stopped is dropped.")
-
-    async def _broadcast(self, frame: Frame) -> None:
-        self.hub.publish([frame])
-        await self.hub.wait_delivered(BROADCAST_WAIT_S)
 
 
 class Fanout(Sink, Protocol):
@@ -248,14 +246,18 @@ class _Socket:
     async def _join(self, since: Since) -> None:
         try:
             async for frames in join(self.subscriber, since):
-                await self.send(frames)
+                try:
+                    await self.send(frames)
+                except Exception as error:  # noqa: BLE001 - `fail` logs it
+                    self.fail(error)
+                    return
             self.subscriber.is_joining = False
         except TooSlowError:
             await self._close_slow()
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - `fail` logs it
-            self.fail(error)
+        except Exception:
+            # It must not stay open and be told nothing.
+            log.warning("What a socket missed cannot be read; it is closed, and may resume.", exc_info=True)
+            await self._close(TRY_AGAIN, "the log cannot be read now: reconnect with since")
         else:
             self._go_live()
 
@@ -281,9 +283,12 @@ class _Socket:
 
     async def _close_slow(self) -> None:
         log.info("A socket was too slow and is closed; it may resume.")
+        await self._close(TRY_AGAIN, "too slow: reconnect with since")
+
+    async def _close(self, code: int, reason: str) -> None:
         try:
             async with asyncio.timeout(self._manager.close_timeout_s):
-                await self.ws.close(TOO_SLOW, "too slow: reconnect with since")
+                await self.ws.close(code, reason)
         except TimeoutError:
             log.info("It did not take the close, either.")
         except Exception:
@@ -324,6 +329,9 @@ async def live_socket(ws: WebSocket) -> None:
 
 async def _serve(ws: WebSocket) -> None:
     live = ws.app.state.pyrite_watch
+    if not (live.has_run and live.pipeline.is_open):
+        await _refuse(ws, STOPPING, "nothing is watched here now")
+        return
     kbs = frozenset(ws.query_params.getlist("kb"))
     given = ws.query_params.get("since")
     if not kbs <= live.service.kbs.keys():

@@ -165,6 +165,13 @@ class StalledTab:
     ) -> None:
         self.close()
 
+    def say(self, frame: bytes | None) -> None:
+        """Send this; None ends its sending, and nothing else."""
+        if frame is None:
+            self._socket.shutdown(socket.SHUT_WR)
+        else:
+            self._socket.sendall(frame)
+
     def close(self) -> None:
         """Drop the line without a word."""
         self._socket.close()

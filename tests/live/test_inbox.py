@@ -57,3 +57,37 @@ def test_a_loop_that_has_ended_keeps_nothing_and_says_so() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError):
             inbox.put(lambda: None)
+
+
+def test_a_loop_that_ends_before_it_wakes_keeps_nothing() -> None:
+    """It was woken, and never came to it: what is put after that must not wait for ever."""
+    loop = asyncio.new_event_loop()
+    inbox = Inbox(loop)
+    inbox.put(lambda: None)
+    loop.close()
+    with pytest.raises(RuntimeError):
+        inbox.put(lambda: None)
+
+
+def test_work_that_fails_keeps_nothing_else_from_being_done() -> None:
+    """Nor is its error that of who puts something after it."""
+    done: list[int] = []
+    faults: list[BaseException] = []
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: faults.append(context["exception"]))
+        inbox = Inbox(loop)
+
+        def put() -> None:
+            inbox.put(lambda: done.append(1 // 0))
+            inbox.put(partial(done.append, 1))
+
+        thread = threading.Thread(target=put)
+        thread.start()
+        thread.join()
+        inbox.put(partial(done.append, 2))
+
+    asyncio.run(scenario())
+    assert done == [1, 2]
+    assert [type(fault) for fault in faults] == [ZeroDivisionError]

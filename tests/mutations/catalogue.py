@@ -1,4 +1,7 @@
-"""One small change a mechanism, each of which takes it out. Those of the page are in `catalogue_page`."""
+"""One small change a mechanism, each of which takes it out.
+
+Those of the page are in `catalogue_page`, of what its server tells and how it ends in `catalogue_server`.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 from pyrite_watch import create_app
 from pyrite_watch.cli.address import bind, url_of
 from pyrite_watch.server.context import Live
+from pyrite_watch.server.http_protocol import BoundedHttpProtocol
 from pyrite_watch.server.protocol import FanoutProtocol
 from pyrite_watch.service import KBService
 
@@ -168,6 +169,7 @@ def _uvicorn(app: FastAPI, protocol: type[FanoutProtocol], kind: ServerKind) -> 
     config = uvicorn.Config(
         app,
         ws="websockets-sansio" if kind == "plain" else protocol,
+        http="auto" if kind == "plain" else BoundedHttpProtocol,
         ws_max_size=4096,
         ws_per_message_deflate=False,
         log_config=None,

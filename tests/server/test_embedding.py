@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.staticfiles import StaticFiles
+from harness.wait import eventually
 from live_app import BASE_URL, SOCKET_URL, client_of, live_of_app, make_app, make_kb, wait_ready, write_entry
 from starlette.testclient import TestClient
 
@@ -24,6 +27,8 @@ from pyrite_watch.errors import RootOwnedError, UsageError
 from pyrite_watch.server.tokens import QueryFreeAccessFilter
 from pyrite_watch.server.websocket import broadcast_event, manager
 from pyrite_watch.service import KBService, StoppedError
+
+NOT_WATCHED = "nothing is watched here now"
 
 
 @contextlib.contextmanager
@@ -170,6 +175,43 @@ def test_an_app_whose_lifespan_does_not_run_says_so(tmp_path: Path) -> None:
         answer = client.get("/notes/api/kbs")
         assert answer.status_code == 503
         assert answer.json()["detail"]["code"] == "NOT_RUNNING"
+        with client.websocket_connect("ws://127.0.0.1:8088/notes/ws?since=now") as tab:
+            assert tab.receive() == {"type": "websocket.close", "code": 1012, "reason": NOT_WATCHED}
+
+
+def test_a_mounted_app_does_not_tell_the_events_of_the_outer_one(tmp_path: Path) -> None:
+    """Its lifespan does not run: it had the manager that the outer app's events go through."""
+    outer, inner = make_app(tmp_path / "1"), make_app(tmp_path / "2")
+    outer.mount("/inner", inner)
+    outer.router.routes.insert(0, outer.router.routes.pop())
+    with (
+        client_of(outer) as client,
+        client.websocket_connect("ws://127.0.0.1:8088/inner/ws") as tab,
+    ):
+        assert tab.receive()["code"] == 1012
+        assert live_of_app(outer).manager.connection_count == 0
+
+
+def test_a_watch_that_goes_down_takes_its_readers_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Heartbeats would tell them that they are up to date; whoever comes is refused, and the log says why."""
+    app = make_app(tmp_path)
+    with client_of(app) as client:
+        live = live_of_app(app)
+        with client.websocket_connect(f"{SOCKET_URL}?since=now") as tab:
+            assert tab.receive_json()["type"] == "ready"
+            damage = sqlite3.DatabaseError("database disk image is malformed")
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            monkeypatch.setattr(live.pipeline, "_look_at_roots", mock.Mock(side_effect=damage))
+            closed = tab.receive()
+            assert (closed["type"], closed["code"]) == ("websocket.close", 1012)
+        eventually(lambda: not live.pipeline.is_open)
+        with client.websocket_connect(SOCKET_URL) as late:
+            assert late.receive() == {"type": "websocket.close", "code": 1012, "reason": NOT_WATCHED}
+        assert client.get("/api/entries").status_code == 503
+        assert client.get("/health").json()["status"] == "degraded"
+    assert [record.levelname for record in caplog.records if str(tmp_path) in record.message] == ["CRITICAL"]
 
 
 def test_a_second_process_is_told_who_has_the_root_and_what_to_do(tmp_path: Path) -> None:

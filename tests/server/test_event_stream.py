@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import logging
+import socket
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from live_app import Served, make_app, make_kb, served, write_entry
 from pyrite_watch.live.frames import guest_frame
 from pyrite_watch.live.hub import Hub
 from pyrite_watch.live.sse import stream_event
+from pyrite_watch.server.http_protocol import BoundedHttpProtocol
 from pyrite_watch.server.websocket import ConnectionManager
 
 
@@ -183,8 +186,11 @@ def test_a_stream_that_has_gone_is_forgotten(server: Served) -> None:
     eventually(lambda: manager.connection_count == 0 and manager.hub.subscriber_count == 0)
 
 
-def test_a_stream_that_takes_nothing_is_ended(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_stream_that_takes_nothing_is_ended(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It delays nobody, costs a bounded amount of memory, and may come back with its last id."""
+    monkeypatch.setattr(BoundedHttpProtocol, "stall_timeout_s", 0.3)
     app = make_app(tmp_path_factory.mktemp("slow"))
     # One of its own: the module's is the next test's, too.
     app.state.pyrite_watch.manager = ConnectionManager(Hub(max_log_bytes=1 << 20))
@@ -201,8 +207,30 @@ def test_a_stream_that_takes_nothing_is_ended(tmp_path_factory: pytest.TempPathF
         for _ in range(1500):
             loop.call_soon_threadsafe(manager.hub.publish, [guest_frame({"type": "flood", "text": text})])
         eventually(lambda: manager.hub.cut_offs == 1)
-        connection.close()
         eventually(lambda: manager.connection_count == 0)
+        assert running.uvicorn is not None
+        connections = running.uvicorn.server_state.connections
+        eventually(lambda: not connections)
+        connection.close()
+
+
+def test_an_answer_that_is_read_slowly_comes_whole(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes many times as long as a peer may take nothing: reading a little is enough."""
+    monkeypatch.setattr(BoundedHttpProtocol, "stall_timeout_s", 0.4)
+    folder = tmp_path_factory.mktemp("large")
+    app = make_app(folder)
+    write_entry(folder / "kbs" / "notes", "large", "A line of text.\n" * 500_000)
+    with served(app) as running, socket.create_connection(("127.0.0.1", urlsplit(running.url).port)) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+        slow.sendall(b"GET /api/entries/large HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        taken, began_s = 0, time.monotonic()
+        while piece := slow.recv(1 << 20 if time.monotonic() - began_s > 2 else 1 << 15):
+            taken += len(piece)
+            if time.monotonic() - began_s < 2:
+                time.sleep(0.05)  # as slowly as it likes: that is the case under test
+        assert taken > 8_000_000
 
 
 def test_a_guest_has_no_id(server: Served) -> None:

@@ -16,9 +16,11 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
 from pyrite_watch import __version__
+from pyrite_watch.errors import EntryNotFoundError
 from pyrite_watch.index.reader import Snapshot
 from pyrite_watch.server.context import AnswerHead
 from pyrite_watch.server.endpoints.admin import _without_paths
+from pyrite_watch.service import KBService
 
 Json = dict[str, Any]
 
@@ -556,3 +558,29 @@ def test_a_slash_too_many_leads_nowhere(client: TestClient, path: str) -> None:
     answer = client.get(path, follow_redirects=False)
     assert answer.status_code == 404, answer.headers
     assert answer.json()["detail"]["code"] == "NOT_FOUND"
+
+
+def test_an_error_has_the_position_at_which_it_was_found(
+    folder: Path, app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who follows from there must hear of an entry that came between the look and the answer."""
+    live = live_of_app(app)
+    find = KBService.get_entry
+
+    def find_late(service: KBService, *arguments: Any) -> Any:
+        try:
+            return find(service, *arguments)
+        except EntryNotFoundError:
+            write_entry(folder / "kbs" / "work", "late")
+            live.service.sync_index("work")
+            eventually(lambda: live.manager.hub.position == live.pipeline.store.position)
+            raise
+
+    before = live.pipeline.store.position
+    monkeypatch.setattr(KBService, "get_entry", find_late)
+    answer = client.get("/api/entries/late")
+    assert answer.status_code == 404
+    assert answer.headers["Pyrite-Position"] == str(before)
+    assert live.manager.hub.position.offset > before.offset
+    monkeypatch.undo()
+    assert client.get("/api/entries/late").status_code == 200

@@ -341,6 +341,10 @@ def test_a_tab_that_goes_is_forgotten(server: Served) -> None:
 # -- slow ------------------------------------------------------------------------------------
 
 
+CLOSE_FRAME = b"\x88\x80\0\0\0\0"
+"""As a client sends it: masked, without a code."""
+
+
 class Impatient(FanoutProtocol):
     """With the times of a test."""
 
@@ -412,6 +416,42 @@ def test_a_peer_that_takes_nothing_is_reset(tmp_path: Path) -> None:
         last = sync(server)
         other.wait_for(until(last))
         assert sum(message["type"] == "flood" for message in other.messages.since()) == 1200
+
+
+@pytest.mark.parametrize("farewell", [CLOSE_FRAME, None], ids=["a close", "the end of its sending"])
+def test_a_peer_that_says_it_goes_and_reads_nothing_is_reset(tmp_path: Path, farewell: bytes | None) -> None:
+    """Its answer waits behind what it does not read: not for as long as it lives."""
+    with served(make_app(tmp_path), Impatient) as server, StalledTab(server.url) as stalled:
+        eventually(lambda: server.live.manager.connection_count == 1)
+        flood(server, 6)
+        stalled.say(farewell)
+        assert server.uvicorn is not None
+        connections = server.uvicorn.server_state.connections
+        eventually(lambda: not connections, 5)
+        eventually(lambda: server.live.manager.connection_count == 0)
+
+
+def test_a_stop_while_a_close_waits_to_be_read_closes_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No second close is sent to that one, and the app's own end comes."""
+
+    async def scenario(server: Served) -> None:
+        clients = [await connect(socket_url(server.url), proxy=None) for _ in range(20)]
+        await asyncio.to_thread(eventually, lambda: server.live.manager.connection_count == 20)
+        codes = [asyncio.ensure_future(code_of(client)) for client in clients]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(server.stop)
+        assert set(await asyncio.gather(*codes)) == {1012}
+
+    with served(make_app(tmp_path)) as server, StalledTab(server.url) as stalled:
+        eventually(lambda: server.live.manager.connection_count == 1)
+        flood(server, 6)
+        stalled.say(CLOSE_FRAME)
+        eventually(lambda: server.live.manager.connection_count == 0)
+        asyncio.run(scenario(server))
+        assert not server.live.pipeline.is_open
+    assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
 
 
 def test_a_peer_that_stalls_in_its_replay_is_reset_with_the_keepalive(tmp_path: Path) -> None:

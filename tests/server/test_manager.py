@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from pyrite_watch.live.hub import Hub
 from pyrite_watch.server import websocket
-from pyrite_watch.server.websocket import BROADCAST_WAIT_S, TOO_SLOW, ConnectionManager, broadcast_event
+from pyrite_watch.server.websocket import BROADCAST_WAIT_S, TRY_AGAIN, ConnectionManager, broadcast_event
 
 
 class FakeSocket:
@@ -211,7 +211,7 @@ def test_a_socket_that_never_comes_back_is_closed_with_1013() -> None:
         for number in range(100):
             await manager.broadcast({"n": number})
         await turns()
-        assert stalled.closes == [TOO_SLOW]
+        assert stalled.closes == [TRY_AGAIN]
         assert manager.connection_count == 1
         assert other.numbers == list(range(100))
 
@@ -244,7 +244,7 @@ def test_a_socket_that_is_cut_off_before_its_task_began_is_closed() -> None:
         for number in range(50):
             manager.broadcast_soon({"n": number})
         await turns()
-        assert fake.closes == [TOO_SLOW]
+        assert fake.closes == [TRY_AGAIN]
         assert manager.connection_count == 0
 
     asyncio.run(scenario())
@@ -458,6 +458,54 @@ def test_a_broadcast_from_another_loop_is_handed_over_on_return() -> None:
         fakes = await connected(manager, 3)
         await asyncio.to_thread(asyncio.run, manager.broadcast({"n": 1}))
         assert all(fake.numbers == [1] for fake in fakes)
+
+    asyncio.run(scenario())
+
+
+def test_a_broadcast_does_not_overtake_what_threads_told_before_it() -> None:
+    """In the sockets' loop, which has not come to that yet; and in another one."""
+    manager = ConnectionManager()
+
+    async def elsewhere() -> None:
+        first = asyncio.create_task(manager.broadcast({"n": 3}))
+        await asyncio.sleep(0)
+        manager.broadcast_soon({"n": 4})
+        await first
+
+    async def scenario() -> None:
+        (fake,) = await connected(manager, 1)
+        thread = threading.Thread(target=manager.broadcast_soon, args=({"n": 1},))
+        thread.start()
+        thread.join()
+        await manager.broadcast({"n": 2})
+        assert fake.numbers == [1, 2]
+        thread = threading.Thread(target=asyncio.run, args=(elsewhere(),))
+        thread.start()
+        await asyncio.to_thread(thread.join)
+        await turns()
+        assert fake.numbers == [1, 2, 3, 4]
+
+    asyncio.run(scenario())
+
+
+def test_a_manager_that_tells_an_apps_events_stays_in_its_loop() -> None:
+    """Also while nobody is connected: events between would be missed, and nothing would say so."""
+    manager = ConnectionManager()
+
+    async def second() -> None:
+        fake = FakeSocket()
+        with pytest.raises(RuntimeError, match="one event loop"):
+            await manager.connect(ws(fake))
+        assert not fake.is_accepted
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        manager.bind(loop)
+        manager.claimed_by = loop
+        await asyncio.to_thread(asyncio.run, second())
+        (fake,) = await connected(manager, 1)
+        await manager.broadcast({"n": 1})
+        assert fake.numbers == [1]
 
     asyncio.run(scenario())
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from fastapi import FastAPI
+from harness.wait import eventually
 from live_app import SOCKET_URL, client_of, live_of_app, make_app
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.types import Message
@@ -15,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from pyrite_watch.model.event import Epoch, Offset, Position
 from pyrite_watch.server import joining
-from pyrite_watch.server.websocket import broadcast_event
+from pyrite_watch.server.websocket import TRY_AGAIN, broadcast_event
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +172,21 @@ def test_guests_that_come_while_a_reader_joins_are_told(
         heard = [tab.receive_json() for _ in range(3)]
         assert [message["type"] for message in heard] == ["kb_synced", "ready", "guest"]
         assert hear(tab, sync(app))[0]["offset"] == last + 1
+
+
+def test_a_reader_whose_replay_cannot_be_read_is_closed(
+    client: TestClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come again; open and without a word it would believe that nothing happens."""
+    since = position_of(app)
+    sync(app)
+    broken = mock.Mock(side_effect=sqlite3.OperationalError("unable to open database file"))
+    with monkeypatch.context() as patch:
+        patch.setattr(joining, "_load_page", broken)
+        with client.websocket_connect(f"{SOCKET_URL}?since={since}") as tab:
+            closed = tab.receive()
+    assert (closed["type"], closed["code"]) == ("websocket.close", TRY_AGAIN)
+    eventually(lambda: live_of_app(app).manager.hub.subscriber_count == 0)
 
 
 def test_what_a_client_says_is_ignored(client: TestClient, app: FastAPI) -> None:

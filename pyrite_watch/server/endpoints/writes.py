@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.openapi.models import Example
 from pydantic import BaseModel, Field, JsonValue
 
+from pyrite_watch.disk.json_values import scalar_text
 from pyrite_watch.disk.safe_yaml import MAX_NODES
 from pyrite_watch.server.answers import ETAG, POSITION, Described, answer, refusals
 from pyrite_watch.server.bodies import BoundedRoute
@@ -255,7 +256,8 @@ def _whole(request: Request, if_match: str | None) -> str | None:
 
 
 def _refuse_id(fields: dict[str, Any], entry_id: str) -> None:
-    if fields.pop("id", entry_id) != entry_id:
+    # As text: `id: 2024` is shown as the number that it is in the file, and sent back so.
+    if scalar_text(fields.pop("id", entry_id)).strip() != entry_id:
         raise InvalidWriteError("An entry's id cannot be changed here.", "Edit the file.")
 
 
