@@ -196,10 +196,12 @@ def test_a_stream_that_takes_nothing_is_ended(
     app.state.pyrite_watch.manager = ConnectionManager(Hub(max_log_bytes=1 << 20))
     with served(app) as running:
         manager = running.live.manager
-        split = urlsplit(running.url)
-        connection = http.client.HTTPConnection(split.netloc, timeout=10)
-        connection.request("GET", "/api/events?since=now")
-        assert connection.getresponse().status == 200
+        stalled = socket.socket()
+        # Before connect(): the window is negotiated there.
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        stalled.connect(("127.0.0.1", urlsplit(running.url).port))
+        stalled.sendall(b"GET /api/events?since=now HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert stalled.recv(12) == b"HTTP/1.1 200"
         eventually(lambda: manager.connection_count == 1)
         loop = manager.loop
         assert loop is not None
@@ -211,7 +213,7 @@ def test_a_stream_that_takes_nothing_is_ended(
         assert running.uvicorn is not None
         connections = running.uvicorn.server_state.connections
         eventually(lambda: not connections)
-        connection.close()
+        stalled.close()
 
 
 def test_an_answer_that_is_read_slowly_comes_whole(
