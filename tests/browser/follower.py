@@ -18,13 +18,21 @@ BLANK = "/web/icon.svg"
 _FOLLOW = """
 async ([module, options]) => {
   const { connect } = await import(module);
+  let messages = 0;
+  if (globalThis.SharedWorker && !globalThis.countsMessages) {
+    globalThis.countsMessages = true;
+    const { set } = Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage");
+    Object.defineProperty(MessagePort.prototype, "onmessage", {
+      set(take) { set.call(this, (event) => (messages += "messages" in event.data, take(event))); },
+    });
+  }
   const heard = [], states = [];
   const live = connect(options);
   for (const type of ["event", "ready", "resync"])
     live.on(type, (message, { replayed }) =>
       heard.push({ ...message, replayed, replayed_count: message.replayed }));
   live.state.subscribe((state) => states.push(state));
-  window.following = { live, heard, states };
+  window.following = { live, heard, states, get messages() { return messages; } };
 }
 """
 

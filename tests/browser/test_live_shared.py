@@ -188,21 +188,74 @@ def test_a_page_that_is_put_by_holds_nothing_and_resumes(open_page: Pages, watch
     tab.check_dense(after, last)
 
 
-def test_a_storm_reaches_both_tabs_completely(open_page: Pages, watch: Watch) -> None:
-    """3,000 new files: both tabs hear every event, once and in order."""
-    first, second = two_tabs(open_page, watch)
-    after = offset_of(watch.process.position)
-    for number in range(3_000):
+def storm(watch: Watch, files: int) -> int:
+    """Make so many new files; the offset of the last event of theirs."""
+    for number in range(files):
         write_entry(watch.kb / f"storm-{number}.md", f"storm-{number}", "One of many.")
     events = watch.process.messages.wait_until(
         lambda messages: (
-            sum(message["type"] == "entry_created" for message in messages) == 3_000
+            sum(message["type"] == "entry_created" for message in messages) == files
             and messages[-1]["type"] == "kb_synced"
         ),
         timeout_s=30,
-        what="3,000 created entries",
+        what=f"{files} created entries",
     )
-    last = int(events[-1]["offset"])
+    return int(events[-1]["offset"])
+
+
+def test_a_storm_reaches_both_tabs_completely(open_page: Pages, watch: Watch) -> None:
+    """3,000 new files: both tabs hear every event, once and in order, in far fewer messages of the worker."""
+    first, second = two_tabs(open_page, watch)
+    after = offset_of(watch.process.position)
+    last = storm(watch, 3_000)
     for tab in (first, second):
         tab.wait_offset(last)
         tab.check_dense(after, last)
+        # Each costs the tab a task, in which it could have drawn a frame.
+        assert 0 < tab.page.evaluate("following.messages") < 1_000
+
+
+def test_a_tab_that_leaves_in_a_storm_knows_what_it_was_told(open_page: Pages, watch: Watch) -> None:
+    """A listener closes in the middle of what came together: its position is not that of the rest."""
+    context = open_page.new_context()
+    tab = Follower(open_page, context=context, since=watch.process.position)
+    tab.wait_live()
+    after = offset_of(watch.process.position)
+    tab.page.evaluate(
+        "void following.live.on('event', () => following.heard.length > 20 && following.live.close())"
+    )
+    last = storm(watch, 500)
+    tab.wait("following.live.state.value === 'closed'")
+    told = tab.offsets
+    assert told == list(range(after + 1, told[-1] + 1))
+    assert told[-1] < last
+    assert offset_of(tab.get("position")) == told[-1]
+    again = Follower(open_page, context=context, since=tab.get("position"))
+    again.wait_offset(last)
+    again.check_dense(told[-1], last)
+
+
+def test_a_hole_in_what_comes_together_is_seen(open_page: Pages, watch: Watch) -> None:
+    """The tab takes nothing that lies behind it, and begins again from where it was."""
+    context = open_page.new_context()
+    # The first message of many loses its third.
+    context.add_init_script(
+        "{ const { set } = Object.getOwnPropertyDescriptor(MessagePort.prototype, 'onmessage');"
+        "  Object.defineProperty(MessagePort.prototype, 'onmessage', { set(take) {"
+        "    set.call(this, (event) => {"
+        "      const { messages } = event.data;"
+        "      if (messages?.length > 9 && !globalThis.lost) globalThis.lost = messages.splice(2, 1);"
+        "      return take(event);"
+        "    }); } }); }"
+        "globalThis.begun = 0;"
+        "globalThis.SharedWorker = class extends SharedWorker"
+        "  { constructor(...given) { super(...given); globalThis.begun += 1; } };"
+    )
+    tab = Follower(open_page, context=context, since=watch.process.position)
+    tab.wait_live()
+    after = offset_of(watch.process.position)
+    last = storm(watch, 500)
+    tab.wait_offset(last)
+    assert tab.page.evaluate("globalThis.lost.length") == 1
+    assert tab.page.evaluate("globalThis.begun") == 2
+    tab.check_dense(after, last)
