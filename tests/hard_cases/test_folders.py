@@ -229,7 +229,8 @@ def test_folders_moved_into_new_ones_are_heard(start: Starter, home: Path, targe
 
         scene.observe(move, changes=len(numbers) * (1 if target == "one" else 2))
         events = only_entry_events(scene.observe(edit, changes=len(numbers)))
-        assert lines(events) == [f"U {target}:in-{number} new-{number}/inner/in.md" for number in numbers]
+        # One that was seen in the middle of its writing comes with a later batch.
+        assert sorted(lines(events)) == [f"U {target}:in-{n} new-{n}/inner/in.md" for n in numbers]
         assert {event["origin"] for event in events} == {"disk"}
         scene.check()
 
