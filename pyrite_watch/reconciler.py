@@ -7,14 +7,13 @@ asks `next_due_s` and calls again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from pyrite_watch.disk.git import GitHold, GitHolds
 from pyrite_watch.disk.ignore import GITIGNORE_FILE, IGNORE_FILE, IgnoreRules
 from pyrite_watch.disk.settle import DirtyPath, Settler
+from pyrite_watch.git_patience import GitPatience
 from pyrite_watch.index import files
 from pyrite_watch.index.gather import MAX_BATCH_PATHS, Gatherer, KbGather
 from pyrite_watch.index.missing import explained, settle_missing
@@ -112,8 +111,8 @@ class Reconciler:
         self.progress = Progress(active=not store.has_epoch)
         self._back = store.name_kbs()
         self._started = False
-        self._git = GitHolds()
         self.roots = Roots(kbs, files.load_kb_rows(store.connection))
+        self._git = GitPatience(self.roots, self.settler, self._find_differing, self.count_files)
 
     def take_hints(self, kb_name: KbName, paths: Sequence[str], origin: Origin = "disk") -> None:
         """Note paths (POSIX, relative to the root; "" is the whole KB) that may differ."""
@@ -141,7 +140,11 @@ class Reconciler:
                 by_kb.setdefault(dirty.kb_name, []).append(dirty)
             if not by_kb:
                 return
-            self._let_git_finish(by_kb, now_s)
+            try:
+                self._git.hold_back(by_kb, now_s)
+            except BaseException:
+                self._put_back(by_kb)
+                raise
             if by_kb:
                 rest: list[DirtyPath] = []
                 self._run_batch(by_kb, self.settler, now_s, rest)
@@ -264,36 +267,6 @@ class Reconciler:
         """Whether a root is not there at the moment."""
         return any(not kb.available for kb in self.roots)
 
-    def _let_git_finish(self, by_kb: dict[str, list[DirtyPath]], now_s: float) -> None:
-        # Asked once for all KBs of a repository: what one command does to them is one batch.
-        asked: dict[int, bool] = {}
-        for name in list(by_kb):
-            kb = self.roots[name]
-            hold = self._git.of(kb.kb.root)
-            if hold is None:
-                continue
-            if id(hold) not in asked:
-                asked[id(hold)] = hold.holds(now_s, time.time())
-            if asked[id(hold)]:
-                held = [self._note_missing(kb, hold, dirty, now_s) for dirty in by_kb.pop(name)]
-                due_s = hold.next_look_s(now_s)
-            elif now_s < hold.missing_until_s:
-                # What git has taken away is told with what it has written: one batch.
-                held, due_s = by_kb.pop(name), hold.missing_until_s
-            else:
-                continue
-            for dirty in held:
-                self.settler.put_back(dirty, due_s)
-
-    def _note_missing(self, kb: WatchedKb, hold: GitHold, dirty: DirtyPath, now_s: float) -> DirtyPath:
-        """Let the time of a missing file run while it is held. Looks once for each hint."""
-        if dirty.due_s == hold.look_s:
-            return dirty
-        if os.path.lexists(kb.kb.root / dirty.path):
-            return replace(dirty, missing_since_s=None)
-        hold.missing_until_s = now_s + self.settler.settle_s
-        return replace(dirty, missing_since_s=now_s)
-
     def _run_batch(
         self,
         by_kb: Mapping[str, Sequence[DirtyPath]],
@@ -331,10 +304,14 @@ class Reconciler:
             self._believe(gathers, batch)
             return self._commit(batch, gathers, repairs=settler is not None)
         except BaseException:
-            for dirty in by_kb.values():
-                for path in dirty:
-                    self.settler.put_back(path)
+            self._put_back(by_kb)
             raise
+
+    def _put_back(self, by_kb: Mapping[str, Sequence[DirtyPath]]) -> None:
+        """Keep what an error has left undone."""
+        for dirty in by_kb.values():
+            for path in dirty:
+                self.settler.put_back(path)
 
     def take_deferred(self, gatherer: Gatherer) -> None:
         """Look again at what a pass has left out, with patience."""

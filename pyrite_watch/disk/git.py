@@ -120,12 +120,14 @@ class GitHolds:
 class GitHold:
     """Whether the changes of one repository are held. One thread uses it; times in seconds, monotonic.
 
-    Until `missing_until_s` a file that was seen to be missing meanwhile may still come back.
+    Until `missing_until_s` a file that was seen to be missing meanwhile may still come back. `has_held` is
+    the caller's note that there was something to hold.
     """
 
     git_dir: Path
     work_tree: str
     missing_until_s: float = float("-inf")
+    has_held: bool = False
     _process: int | None = None
     _lock_inode: int | None = None
     _first_seen_s: float = 0.0

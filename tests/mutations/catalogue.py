@@ -324,6 +324,30 @@ MUTATIONS = (
         ("tests/disk/test_git.py", f"{HARD}/test_git.py::test_checkout_that_moves_a_file_to_the_next_kb"),
     ),
     Mutation(
+        "git-unnoticed",
+        "what git did and no hint has named yet is told with the rest",
+        "pyrite_watch/git_patience.py",
+        "                self._add_unnoticed(hold, by_kb, now_s)\n",
+        "",
+        ("tests/reconcile/test_roots.py",),
+    ),
+    Mutation(
+        "git-unnoticed-missing",
+        "a file that git took away unnoticed has its time to come back",
+        "pyrite_watch/git_patience.py",
+        "        hold.missing_until_s = now_s + self._settler.settle_s\n",
+        "",
+        ("tests/reconcile/test_roots.py", f"{HARD}/test_git.py"),
+    ),
+    Mutation(
+        "git-kept",
+        "an error while git is waited for forgets nothing",
+        "pyrite_watch/reconciler.py",
+        "                self._put_back(by_kb)\n                raise\n",
+        "                raise\n",
+        ("tests/reconcile/test_roots.py",),
+    ),
+    Mutation(
         "git-rested",
         "git that rested after its five seconds is held again",
         "pyrite_watch/disk/git.py",
@@ -406,7 +430,7 @@ MUTATIONS = (
     Mutation(
         "woken-once",
         "a storm from a thread wakes the loop once",
-        "pyrite_watch/server/websocket.py",
+        "pyrite_watch/live/inbox.py",
         "            self._is_woken = True\n",
         "            self._is_woken = False\n",
         ("tests/server/test_manager.py",),
@@ -414,9 +438,9 @@ MUTATIONS = (
     Mutation(
         "woken-again",
         "what is told after the loop has begun to publish is not left behind",
-        "pyrite_watch/server/websocket.py",
-        "    def _publish_soon(self) -> None:\n        self._is_woken = False\n",
-        "    def _publish_soon(self) -> None:\n",
+        "pyrite_watch/live/inbox.py",
+        "    def _do_all(self) -> None:\n        self._is_woken = False\n",
+        "    def _do_all(self) -> None:\n",
         ("tests/server/test_manager.py",),
     ),
     Mutation(

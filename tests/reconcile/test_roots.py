@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from bed import BAD, Bed, MakeBed, beds, failing_apply, note, short
@@ -489,6 +490,67 @@ def test_a_young_lock_holds_the_changes_until_it_goes(filled: Bed) -> None:
     assert bed.news() == []
     bed.settle()
     assert [event["type"] for event in bed.news()] == ["entry_updated"] * 20 + ["kb_synced"]
+    bed.check()
+
+
+def test_what_no_hint_names_in_time_is_told_with_the_rest(filled: Bed) -> None:
+    """Row 12. Bug: on a busy machine hints of what a checkout wrote last came when git was long quiet, and
+    were a batch of their own."""
+    bed = filled
+    before = len(bed.reports)
+    bed.path(".git").mkdir()
+    bed.reconciler.look_at_roots()
+    bed.path(".git/index.lock").touch()
+    bed.write("00.md", note("n00", "new"))
+    bed.run("00.md").advance(0.02)
+    bed.write("01.md", note("n01", "new"))
+    bed.write("new.md", note("new"))
+    bed.path("02.md").unlink()
+    bed.path(".git/index.lock").unlink()
+    bed.settle()
+    assert bed.told() == ["U n00 00.md", "U n01 01.md", "D n02 02.md", "C new new.md"]
+    bed.settle("01.md", "02.md", "new.md")
+    assert bed.told() == []
+    assert len([report for report in bed.reports[before:] if report.events]) == 1
+    bed.check()
+
+
+def test_what_git_did_to_another_kb_unnoticed_is_told_with_the_rest(make_bed: MakeBed) -> None:
+    """Row 21: no hint at all has named that one when git is quiet."""
+    bed = make_bed("one", "two").start()
+    bed.write("x.md", note("x"), kb="one")
+    bed.settle("x.md", kb="one").told()
+    (bed.folder / ".git").mkdir()
+    (bed.folder / ".git/index.lock").touch()
+    os.rename(bed.path("x.md", "one"), bed.path("x.md", "two"))
+    bed.run("x.md", kb="two").advance(0.2)
+    (bed.folder / ".git/index.lock").unlink()
+    bed.settle()
+    assert bed.told() == ["D x x.md > two/x", "C x x.md < one/x"]
+    assert len([report for report in bed.reports if report.events]) == 2, "the first file, then one batch"
+    bed.check()
+
+
+def test_what_is_held_is_kept_when_the_look_at_the_rest_fails(
+    filled: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite is busy, say: all of it is dirty again, and the look is made again."""
+    bed = filled
+    bed.path(".git").mkdir()
+    bed.reconciler.look_at_roots()
+    bed.path(".git/index.lock").touch()
+    bed.write("00.md", note("n00", "new"))
+    bed.run("00.md").advance(0.02)
+    bed.write("01.md", note("n01", "new"))
+    bed.path(".git/index.lock").unlink()
+    with monkeypatch.context() as patch:
+        busy = mock.Mock(side_effect=sqlite3.OperationalError("database is locked"))
+        patch.setattr("pyrite_watch.index.gather.Gatherer.differing", busy)
+        with pytest.raises(sqlite3.OperationalError):
+            bed.settle()
+    assert bed.told() == []
+    bed.settle()
+    assert bed.told() == ["U n00 00.md", "U n01 01.md"]
     bed.check()
 
 
