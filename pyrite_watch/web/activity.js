@@ -24,7 +24,7 @@ const sum = ({ updated, created, deleted }) => updated + created + deleted;
 /** @param {import("./store.js").Store} store @param {() => void} onChange */
 export function makeActivity(store, onChange) {
   /** @type {HTMLElement} Kept while other views are open. */
-  const list = make("ol.rows", { id: "activity", role: "list" });
+  const list = make("ol.rows", { id: "activity", role: "list", tabIndex: -1 });
   /** @type {{first: number, last: number, events: number, storm: boolean, parts: Map<string, Part>} | null} */
   let run = null;
   /** @type {Map<string, any>} What was replayed since the connection broke, the newest of each entry. */
@@ -118,18 +118,24 @@ export function makeActivity(store, onChange) {
     }
     for (const [part, kb] of folds) {
       if (part.events <= STORM_MIN_OF_KB) continue;
-      for (const row of part.rows.splice(0)) row.remove();
+      part.rows.splice(0).forEach(drop);
       if (!part.line) fresh.push((part.line = make("li.storm", { dataset: { kb } })));
       fill(part, kb);
     }
     put(fresh);
   }
 
+  /** Whoever is at it stays in the list. @param {Element} row */
+  function drop(row) {
+    if (row.contains(document.activeElement)) list.focus({ preventScroll: true });
+    row.remove();
+  }
+
   /** @param {HTMLElement[]} rows The newest last. */
   function put(rows) {
     if (!rows.length) return;
     list.prepend(...rows.slice(-MAX_ROWS).reverse());
-    while (list.children.length > MAX_ROWS) list.lastElementChild?.remove();
+    while (list.children.length > MAX_ROWS) drop(list.children[MAX_ROWS]);
     onChange();
   }
 

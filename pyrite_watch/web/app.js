@@ -11,9 +11,12 @@ import { goToPlace, makeRouter } from "./router.js";
 import { makeStatus } from "./status.js";
 import { Store, keyOf } from "./store.js";
 import { makeToasts } from "./toasts.js";
+import { VERSION } from "./live/version.js";
+import { turnDay } from "./words.js";
 
 const NAME = "Pyrite Watch";
 const LOG_BACK = 200;
+const DAY_CHECK_MS = 30_000;
 
 const main = byId("main");
 const store = new Store();
@@ -136,10 +139,6 @@ store.onBatch = (/** @type {[any, any][]} */ told) => {
   activity.add(batch);
   const changes = batch.filter(([event, info]) => event.entry_id && !info.replayed).map(([event]) => event);
   status.count(changes);
-  if (document.hidden && changes.length) {
-    for (const { kb_name, entry_id } of changes) unseen.add(keyOf(kb_name, entry_id));
-    retitle();
-  }
 };
 store.onHeld = () => status.show();
 
@@ -165,6 +164,8 @@ function follow(live) {
   status.follow(live);
   live.on("event", (/** @type {any} */ event, /** @type {any} */ info) => {
     view?.editorEvent?.(event); // at once, also while paused: text being typed is at stake
+    // Also what is replayed or held.
+    if (document.hidden && event.entry_id && unseen.size < unseen.add(keyOf(event.kb_name, event.entry_id)).size) retitle();
     // Until the first `ready`: what happened while this page was loaded. Nobody was away.
     store.receive(event, isFollowed ? info : { replayed: false });
   });
@@ -187,17 +188,17 @@ function follow(live) {
 }
 
 // ---- a newer server
-let version = "";
+let version = VERSION;
 /** @param {string | undefined} now */
 function offerReload(now) {
-  if (!now) return;
-  version ||= now;
-  if (version === now) return;
+  if (!now || version === now) return;
   version = now;
   ctx.isOld = true; // what is not loaded yet would be the newer server's
   const offer = () => (anyDraftOpen() ? setTimeout(offer, 5_000) : toasts.show(`The server is now ${now}.`, { action: { label: "Reload", run: () => location.reload() } }));
   offer();
 }
+
+setInterval(turnDay, DAY_CHECK_MS, main, activity.list);
 
 bindKeys(ctx, {
   search: () => byId("search").q.focus(),

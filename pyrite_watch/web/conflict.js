@@ -16,9 +16,9 @@ export function ago(then) {
 }
 
 /**
- * @param {{keep: () => void, load: () => void, texts: () => {mine: Text, disk: Text | null}}} actions
+ * @param {{keep: () => void, load: () => void, leave: () => void, texts: () => {mine: Text, disk: Text | null}}} actions
  */
-export function makeConflict({ keep, load, texts }) {
+export function makeConflict({ keep, load, leave, texts }) {
   const words = make("span");
   const panel = make("div.compare", { id: "compare", hidden: true, tabIndex: 0, role: "group", "aria-label": "Comparison" });
   const compare = make("button", { type: "button", "aria-expanded": "false", "aria-controls": "compare", onclick: toggle }, "Compare");
@@ -47,6 +47,14 @@ export function makeConflict({ keep, load, texts }) {
     if (disk) panel.replaceChildren(...difference(disk, mine));
   }
 
+  /** Hide these, with what is compared; a focus in there goes on in the text. @param {...HTMLElement} parts */
+  function hide(...parts) {
+    const had = [...parts, panel].some((part) => part.contains(document.activeElement));
+    for (const part of [...parts, panel]) part.hidden = true;
+    compare.setAttribute("aria-expanded", "false");
+    if (had) leave();
+  }
+
   return {
     node,
     get isOpen() {
@@ -56,8 +64,8 @@ export function makeConflict({ keep, load, texts }) {
     /** @param {number} then @param {boolean} [gone] */
     show(then, gone = false) {
       [since, isGone] = [then, gone];
-      loads.hidden = compare.hidden = gone;
-      if (gone) panel.hidden = true;
+      loads.hidden = compare.hidden = false;
+      if (gone) hide(loads, compare);
       tell();
       clearInterval(timer);
       timer = setInterval(tell, 1000);
@@ -66,8 +74,7 @@ export function makeConflict({ keep, load, texts }) {
     },
     hide() {
       clearInterval(timer);
-      node.hidden = panel.hidden = true;
-      compare.setAttribute("aria-expanded", "false");
+      hide(node);
     },
   };
 }
@@ -75,13 +82,13 @@ export function makeConflict({ keep, load, texts }) {
 /** Line by line, and within changed lines word by word: what the disk has is removed, what is mine added. @param {Text} disk @param {Text} mine */
 function difference(disk, mine) {
   const whole = (/** @type {Text} */ { title, body }) => `${title}\n\n${body.trim()}\n`;
-  const left = make("div", { role: "group", "aria-label": "On disk" }, make("h3", {}, "On disk"));
-  const right = make("div", { role: "group", "aria-label": "Mine" }, make("h3", {}, "Mine"));
+  const left = make("div", { role: "group", "aria-label": "On disk" }, make("h2", {}, "On disk"));
+  const right = make("div", { role: "group", "aria-label": "Mine" }, make("h2", {}, "Mine"));
   const segments = diffLines(whole(disk), whole(mine));
   segments.forEach(({ kind, text }, at) => {
     if (kind === "same") {
-      left.append(make("pre", {}, text));
-      right.append(make("pre", {}, text));
+      left.append(make("pre", { dir: "auto" }, text));
+      right.append(make("pre", { dir: "auto" }, text));
       return;
     }
     const pair = kind === "removed" && segments[at + 1]?.kind === "added" ? segments[at + 1] : null;
@@ -99,6 +106,6 @@ function difference(disk, mine) {
 const marked = (tag, parts, leftOut) =>
   make(
     "pre.changed",
-    {},
+    { dir: "auto" },
     ...parts.filter(({ kind }) => kind !== leftOut).map(({ kind, text }) => (kind === "same" ? text : make(tag, {}, text))),
   );

@@ -2,7 +2,7 @@
 // Native dialogs: a new entry, the question before a deletion, the keys. The browser keeps the focus inside
 // and gives it back; Escape closes.
 
-import { get, inWords, Offline, part, send } from "./api.js";
+import { get, inWords, Offline, part, send, viewPath } from "./api.js";
 import { ago } from "./conflict.js";
 import { addEditor, dropDraft, heldKeys, holdKey, keepDraft, newKey } from "./draft-keys.js";
 import { draftsOf } from "./drafts.js";
@@ -32,6 +32,12 @@ function open(heading, ...content) {
 /** @param {any} fault */
 const words = (fault) =>
   fault?.status === 422 && Array.isArray(fault.body?.detail) ? fault.body.detail.map((/** @type {any} */ one) => one.msg).join("; ") : inWords(fault);
+
+/** Say what was refused: in its dialog, or as a message where that was left before the answer. @param {any} ctx @param {any} fault @param {string} title @param {string} text */
+function refuse(ctx, fault, title, text) {
+  if (fault.closest("dialog").open) setText(fault, text);
+  else ctx.toasts?.show(`“${title}”: ${text}`, { kind: "error" });
+}
 
 /** The keys of the page. @param {any} _ctx */
 export function openHelp(_ctx) {
@@ -63,12 +69,12 @@ export function confirmDelete(ctx, { kb, id, title, revision }) {
           return;
         }
         const now = answer.body?.detail?.revision;
-        if (answer.status === 412 && now && now !== revision) {
+        if (answer.status === 412 && now && now !== revision && dialog.open) {
           revision = now;
           setText(fault, "It has changed on disk since you saw it. Delete it all the same?");
-        } else setText(fault, `Not deleted: ${words(answer)}`);
+        } else refuse(ctx, fault, title, `Not deleted: ${words(answer)}`);
       } catch (error) {
-        setText(fault, `Not deleted, as far as is known: ${inWords(error)}`);
+        refuse(ctx, fault, title, `Not deleted, as far as is known: ${inWords(error)}`);
       } finally {
         isBusy = false;
       }
@@ -99,22 +105,31 @@ export async function openNewEntry(ctx, { kb } = {}) {
   const offers = make("div.offers");
   const kbs = make("select", { name: "kb" }, kb && make("option", { value: kb }, kb)); // the others come with the list
   const types = make("datalist", { id: "entry-types" });
-  const title = make("input", { type: "text", name: "title", autocomplete: "off", autofocus: true });
-  const type = make("input", { type: "text", name: "type", value: "note", autocomplete: "off" });
+  const title = make("input", { type: "text", name: "title", autocomplete: "off", autofocus: true, dir: "auto" });
+  const type = make("input", { type: "text", name: "type", value: "note", autocomplete: "off", dir: "auto" });
   type.setAttribute("list", "entry-types");
-  const body = make("textarea", { name: "body", rows: 10, "aria-label": "Body" });
+  const body = make("textarea", { name: "body", rows: 10, dir: "auto", "aria-label": "Body" });
   let key = newKey("", null);
-  let release = holdKey(key);
+  let release = holdKey(key, keep);
   let timer = 0;
   let [isBusy, isSaved] = [false, false];
 
   const isDirty = () => !isSaved && Boolean(title.value || body.value);
+  /** @returns {boolean} False: in this tab's memory only. */
   function keep() {
     clearTimeout(timer);
     timer = 0;
-    if (!isDirty()) return void dropDraft(key);
+    if (!isDirty()) return dropDraft(key), true;
     const draft = { key, kb: "", id: null, title: title.value, body: body.value, type: type.value, into: kbs.value, revision: null, at: Date.now() };
-    setText(note, keepDraft(draft) ? "Draft kept" : "This draft lives only in this tab: the browser's storage is full or denied.");
+    const stored = keepDraft(draft);
+    setText(note, stored ? "Draft kept" : "This draft lives only in this tab: the browser's storage is full or denied.");
+    return stored;
+  }
+
+  /** Write under another key from now on. @param {string} next */
+  function goOn(next) {
+    release();
+    release = holdKey((key = next), keep);
   }
 
   async function save() {
@@ -133,13 +148,16 @@ export async function openNewEntry(ctx, { kb } = {}) {
         // What was typed while it was saved is a draft of the entry that there is now.
         const late = { title: title.value === sent.title ? null : title.value, body: body.value === sent.body ? null : body.value };
         if (late.title !== null || late.body !== null) keepDraft({ key: newKey(sent.kb, said.id), kb: sent.kb, id: said.id, ...late, revision: said.revision, at: Date.now() });
-        dialog.close();
-        ctx.onSaved?.({ kb: said.kb_name ?? kbs.value, id: said.id, revision: said.revision, offset: said.offset });
-      } else if (status === 409) setText(fault, `Not created: ${words(answer)} A title that differs makes another id.`);
-      else setText(fault, `Not created: ${words(answer)} Your text is kept.`);
+        const made = { kb: said.kb_name ?? sent.kb, id: said.id, revision: said.revision, offset: said.offset };
+        if (dialog.open) {
+          dialog.close();
+          ctx.onSaved?.(made);
+        } else ctx.toasts?.show(`Created “${sent.title}”.`, { action: { label: "Show", run: () => ctx.router.go(viewPath(made.kb, made.id)) } });
+      } else if (status === 409) refuse(ctx, fault, sent.title, `Not created: ${words(answer)} A title that differs makes another id.`);
+      else refuse(ctx, fault, sent.title, `Not created: ${words(answer)} Your text is kept.`);
     } catch (error) {
       if (!(error instanceof Offline)) throw error;
-      setText(fault, "Not created, as far as is known: the server does not answer. Your text is kept; press Save again when it is back.");
+      refuse(ctx, fault, title.value, "Not created, as far as is known: the server does not answer. Your text is kept; press Save again when it is back.");
     } finally {
       isBusy = false;
     }
@@ -211,19 +229,31 @@ export async function openNewEntry(ctx, { kb } = {}) {
   const draft = draftsOf("", null).find((one) => one.key !== key && !held.has(one.key));
   if (!draft) return;
   const offer = make("p.offer", {}, `There is an unsaved draft from ${ago(draft.at)}: “${draft.title || draft.body?.slice(0, 40)}”. `);
-  const restore = () => {
+  // Another tab may have taken it up since it was offered: then it is left to that one.
+  const isHeld = async () => (await heldKeys()).has(draft.key);
+  const restore = async () => {
+    const isTaken = await isHeld();
+    if (!dialog.open) return;
+    const now = draftsOf("", null).find((one) => one.key === draft.key) ?? draft;
     keep();
-    // Its key as well: where the storage is full, there is no room for a second copy.
-    release();
-    [key, release] = [draft.key, holdKey(draft.key)];
-    [title.value, body.value, type.value] = [draft.title ?? "", draft.body ?? "", draft.type ?? "note"];
-    if ([...kbs.options].some(({ value, disabled }) => value === draft.into && !disabled)) kbs.value = draft.into ?? "";
-    keep();
+    goOn(newKey("", null));
+    [title.value, body.value, type.value] = [now.title ?? "", now.body ?? "", now.type ?? "note"];
+    if ([...kbs.options].some(({ value, disabled }) => value === now.into && !disabled)) kbs.value = now.into ?? "";
+    const isKept = keep();
+    if (isTaken) return;
+    const mine = key;
+    // Where the storage is full, there is no room for a second copy: go on with that one.
+    if (!isKept) (goOn(draft.key), keep());
+    dropDraft(isKept ? draft.key : mine);
+  };
+  const discard = async () => {
+    if (await isHeld()) setText(fault, "Not discarded: another tab is typing that draft.");
+    else dropDraft(draft.key);
   };
   const answer = (/** @type {() => void} */ run) => () => (offer.remove(), run(), title.focus());
   offer.append(
     make("button", { type: "button", onclick: answer(restore) }, "Restore draft"),
-    make("button", { type: "button", onclick: answer(() => dropDraft(draft.key)) }, "Discard draft"),
+    make("button", { type: "button", onclick: answer(discard) }, "Discard draft"),
   );
   offers.append(offer);
 }

@@ -36,13 +36,19 @@ export function addEditor(isDirty) {
   return () => void editors.delete(isDirty);
 }
 
-/** Say that this tab is typing that draft, until the function returned is called. @param {string} key */
-export function holdKey(key) {
+/**
+ * Say that this tab is typing that draft, until the function returned is called. Where the browser has no locks
+ * nobody hears that: whoever takes the draft away then finds it kept again.
+ * @param {string} key @param {() => unknown} keep
+ */
+export function holdKey(key, keep) {
   /** @type {() => void} */
   let release = () => {};
   const held = new Promise((resolve) => (release = () => resolve(undefined)));
   navigator.locks?.request(key, () => held).catch(() => {});
-  return release;
+  const taken = (/** @type {StorageEvent} */ event) => event.key === key && !event.newValue && keep();
+  addEventListener("storage", taken);
+  return () => (removeEventListener("storage", taken), release());
 }
 
 /** The keys that open editors hold, in any tab; none where the browser has no locks. @returns {Promise<Set<string>>} */

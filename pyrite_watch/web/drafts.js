@@ -30,20 +30,28 @@ function read(key, text) {
   }
 }
 
-/** All drafts of an entry (`id` null: of new entries), the newest first. @param {string} kb @param {string | null} id @returns {Draft[]} */
-export function draftsOf(kb, id) {
-  const found = new Map();
+/** The keys of all drafts, wherever they are kept. */
+function draftKeys() {
+  const keys = new Set(unstored.keys());
   try {
-    for (let at = 0; at < localStorage.length; at++) {
-      const key = localStorage.key(at) ?? "";
-      const entry = entryOf(key);
-      if (entry && entry[0] === kb && entry[1] === id) found.set(key, read(key, localStorage.getItem(key)));
-    }
+    for (const key of Object.keys(localStorage)) keys.add(key);
   } catch {
     // Denied: then only this tab's memory has any.
   }
-  for (const draft of unstored.values()) if (draft.kb === kb && draft.id === id) found.set(draft.key, draft);
-  return [...found.values()].filter(Boolean).sort((a, b) => b.at - a.at);
+  return [...keys].filter(entryOf);
+}
+
+/** The entries that have a draft; `id` is null for new ones. @returns {[string, string | null][]} */
+export function drafted() {
+  const names = draftKeys().map((key) => JSON.stringify(entryOf(key)?.slice(0, 2)));
+  return [...new Set(names)].map((name) => JSON.parse(name));
+}
+
+/** All drafts of an entry (`id` null: of new entries), the newest first. @param {string} kb @param {string | null} id @returns {Draft[]} */
+export function draftsOf(kb, id) {
+  const isOf = (/** @type {[string, string | null] | null} */ entry) => entry?.[0] === kb && entry[1] === id;
+  const found = draftKeys().filter((key) => isOf(entryOf(key))).map((key) => unstored.get(key) ?? read(key, localStorage.getItem(key)));
+  return found.filter((draft) => draft !== null).sort((a, b) => b.at - a.at);
 }
 
 /** True while text is unsaved in this tab, or kept nowhere but in its memory: then no reload. */

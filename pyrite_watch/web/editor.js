@@ -40,13 +40,13 @@ export function openEditor(ctx, host, { kb, id }) {
   let keepTimer = 0;
   let previewTimer = 0;
   let key = newKey(kb, id);
-  let release = holdKey(key);
+  let release = holdKey(key, keep);
   /** @type {string[]} Drafts whose text is here now, and in no storage under another key: gone with the next save. */
   const origins = [];
 
-  const title = make("input", { type: "text", name: "title", autocomplete: "off", readOnly: true });
-  const area = make("textarea", { name: "body", rows: 16, spellcheck: true, readOnly: true, "aria-label": "Body" });
-  const preview = make("div.preview.rendered", { hidden: true, role: "group", "aria-label": "Preview" });
+  const title = make("input", { type: "text", name: "title", autocomplete: "off", readOnly: true, dir: "auto" });
+  const area = make("textarea", { name: "body", rows: 16, spellcheck: true, readOnly: true, dir: "auto", "aria-label": "Body" });
+  const preview = make("div.preview.rendered", { hidden: true, dir: "auto", role: "group", "aria-label": "Preview" });
   const note = make("span.note");
   const fault = make("p.fault", { hidden: true });
   const offers = make("div.offers");
@@ -54,6 +54,7 @@ export function openEditor(ctx, host, { kb, id }) {
   const conflict = makeConflict({
     keep: keepMine,
     load: loadFromDisk,
+    leave: toText,
     texts: () => ({ mine: values(), disk: theirs && { title: theirs.title, body: asTyped(theirs.body) } }),
   });
   const form = make(
@@ -78,6 +79,11 @@ export function openEditor(ctx, host, { kb, id }) {
   // -- the text ------------------------------------------------------------------------------
 
   const values = () => ({ title: title.value, body: area.value });
+
+  /** What is pressed may go by that: what is typed next is text, not keys of the page. */
+  function toText() {
+    area.focus({ preventScroll: true });
+  }
 
   /** What was typed, or null. @returns {{title?: string, body?: string} | null} */
   function changed() {
@@ -112,6 +118,9 @@ export function openEditor(ctx, host, { kb, id }) {
 
   // -- drafts --------------------------------------------------------------------------------
 
+  /** @param {{title?: string, body?: string}} change @returns {boolean} */
+  const store = (change) => keepDraft({ key, kb, id, title: null, body: null, ...change, revision: base.revision, at: Date.now() });
+
   function keep() {
     clearTimeout(keepTimer);
     keepTimer = 0;
@@ -122,7 +131,7 @@ export function openEditor(ctx, host, { kb, id }) {
       setText(note, "");
       return true;
     }
-    const stored = keepDraft({ key, kb, id, title: change.title ?? null, body: change.body ?? null, revision: base.revision, at: Date.now() });
+    const stored = store(change);
     setText(note, stored ? "Draft kept" : "This draft lives only in this tab: the browser's storage is full or denied.");
     return stored;
   }
@@ -141,11 +150,13 @@ export function openEditor(ctx, host, { kb, id }) {
 
   /** Go on under another key; what was typed stays behind as a draft. */
   function setAside() {
-    keep();
+    const isStored = keep();
+    // Where there was no room, they have the only copy that outlives this tab.
+    for (const one of origins.splice(0)) if (isStored) dropDraft(one);
     const old = key;
     release();
     key = newKey(kb, id);
-    release = holdKey(key);
+    release = holdKey(key, keep);
     return old;
   }
 
@@ -211,7 +222,7 @@ export function openEditor(ctx, host, { kb, id }) {
     release();
     [kb, id] = [place.kb_name, place.entry_id];
     key = newKey(kb, id);
-    release = holdKey(key);
+    release = holdKey(key, keep);
     comesFrom(old);
   }
 
@@ -246,7 +257,7 @@ export function openEditor(ctx, host, { kb, id }) {
   function compare({ status, ok, body: entry, position }, since) {
     const { epoch, offset } = parsed(position);
     if (epoch === base.epoch && offset < base.offset) return; // asked before the last save
-    if (status === 404 && entry?.detail?.code === "NOT_FOUND") gone(since);
+    if (status === 404 && entry?.detail?.code === "NOT_FOUND" && !ctx.status?.isIndexing) gone(since);
     if (!ok) return;
     const isKnown = base.title !== null && base.body !== null;
     if (isComposing && entry.revision !== base.revision) later(since);
@@ -287,13 +298,14 @@ export function openEditor(ctx, host, { kb, id }) {
   }
 
   async function keepMine() {
+    toText();
     if (!isGone && !theirs) await look(Date.now());
     void save(false, true);
   }
 
   function loadFromDisk() {
     if (!theirs) return;
-    const before = { base, text: values() };
+    const before = { base, theirs, text: values() };
     const aside = setAside();
     setBase(theirs, null);
     setValues(base.entry);
@@ -302,9 +314,11 @@ export function openEditor(ctx, host, { kb, id }) {
     const undo = () => {
       if (isClosed) return void ctx.toasts.show("Your text is kept as a draft: Edit offers it.", {});
       if (changed()) setAside();
-      base = before.base;
+      ({ base, theirs } = before); // both: what equals the one is text because of the other
       setValues(before.text);
       comesFrom(aside);
+      tell(Date.now(), isGone);
+      toText();
       void look(Date.now());
     };
     ctx.toasts?.show("Loaded from disk. Your text is kept as a draft.", { action: { label: "Undo", run: undo } });
@@ -366,7 +380,10 @@ export function openEditor(ctx, host, { kb, id }) {
       setValues({ title: untouched.title ? now.title : title.value, body: untouched.body ? now.body : area.value });
       if (isClosed) {
         // The reader went on meanwhile, and is not to be brought back.
-        if (!changed()) for (const one of [key, ...origins]) dropDraft(one);
+        const rest = changed();
+        if (!rest) for (const one of [key, ...origins]) dropDraft(one);
+        // It begins from what was saved: else it would be asked about its own save. It may be another editor's by now.
+        else if (draftsOf(kb, id).some((one) => one.key === key)) store(rest);
         return;
       }
       keep();
@@ -428,8 +445,9 @@ export function openEditor(ctx, host, { kb, id }) {
     try {
       const answer = await get(entryPath(kb, id));
       if (isClosed) return;
-      const isMissing = answer.status === 404 && answer.body?.detail?.code === "NOT_FOUND";
-      if (!answer.ok && !(isMissing && draftsOf(kb, id).length)) return void refuse(inWords(answer));
+      const code = answer.status === 404 && answer.body?.detail?.code;
+      const isUnserved = code === "KB_NOT_FOUND"; // also then a draft can be read, and copied
+      if (!answer.ok && !((isUnserved || code === "NOT_FOUND") && draftsOf(kb, id).length)) return void refuse(inWords(answer));
       if (answer.ok) {
         setBase(answer.body, answer.position);
         setValues(answer.body);
@@ -437,9 +455,9 @@ export function openEditor(ctx, host, { kb, id }) {
       }
       title.readOnly = area.readOnly = false;
       isLoaded = true;
-      if (isMissing) gone(Date.now());
-      area.focus({ preventScroll: true });
-      refuse("");
+      if (code === "NOT_FOUND") gone(Date.now());
+      toText();
+      refuse(isUnserved ? inWords(answer) : "");
       afterwards();
       await offerDrafts();
     } catch (error) {

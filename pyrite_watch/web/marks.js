@@ -49,6 +49,10 @@ export function makeMarks(body, article) {
   const gutter = make("div.gutter");
   const popover = make("div.difference", { popover: "auto", tabIndex: 0, role: "dialog", "aria-label": "What changed" });
   article.append(gutter, popover);
+  /** @type {any} The bar whose difference is shown. */
+  let opener = null;
+  // Told while it happens: one that is closed by a click on another bar is told before that one opens.
+  popover.addEventListener("beforetoggle", (/** @type {any} */ { newState }) => opener.setAttribute("aria-expanded", String(newState === "open")));
   let at = -1;
   /** @type {Map<Element, {before: string, gone: boolean, bar: any}>} */
   const marks = new Map();
@@ -70,6 +74,10 @@ export function makeMarks(body, article) {
   function showDifference(block) {
     const mark = marks.get(block);
     if (!mark) return;
+    const wasIts = mark.bar.ariaExpanded === "true";
+    if (opener?.ariaExpanded === "true") popover.hidePopover();
+    if (wasIts) return;
+    opener = mark.bar;
     const after = mark.gone ? "" : (block.textContent ?? "");
     popover.replaceChildren(...diffWords(mark.before, after).map(({ kind, text }) => (kind === "same" ? text : make(kind === "added" ? "ins" : "del", {}, text))));
     popover.showPopover();
@@ -77,6 +85,7 @@ export function makeMarks(body, article) {
     const room = innerHeight - popover.offsetHeight - 8;
     popover.style.left = `${scrollX + Math.max(8, Math.min(box.right + 8, innerWidth - popover.offsetWidth - 8))}px`;
     popover.style.top = `${scrollY + Math.max(8, Math.min(box.top, room))}px`;
+    popover.focus({ preventScroll: true }); // else it is not read; Escape gives it back to the bar
   }
 
   /** @param {Element} block @param {string} before @param {boolean} gone */
@@ -92,7 +101,7 @@ export function makeMarks(body, article) {
     if (known) {
       if (gone) known.before = known.gone ? before : `${before}\n${known.before}`;
     } else if (marks.size < MAX_BARS) {
-      const bar = make(`button${gone ? ".gone" : ""}`, { type: "button", title: gone ? "Something was removed here" : "This changed: show how", "aria-label": gone ? "Show what was removed" : "Show what changed", onclick: () => showDifference(block) });
+      const bar = make(`button${gone ? ".gone" : ""}`, { type: "button", title: gone ? "Something was removed here" : "This changed: show how", "aria-label": gone ? "Show what was removed" : "Show what changed", "aria-haspopup": "dialog", "aria-expanded": "false", onclick: () => showDifference(block) });
       marks.set(block, { before, gone, bar });
       gutter.append(bar);
     }
@@ -184,8 +193,11 @@ export function makeMarks(body, article) {
     /** @param {string} next As `/render` made it. @param {{silent?: boolean}} [options] */
     update(next, { silent = false } = {}) {
       const fresh = blocksOf(next);
+      const hadFocus = gutter.contains(document.activeElement);
       marking.anchored(() => reconcile(fresh, silent));
       place();
+      // The bar may be gone with its block.
+      if (hadFocus && !gutter.contains(document.activeElement)) /** @type {any} */ (gutter.querySelector("button:not([hidden])"))?.focus({ preventScroll: true });
     },
     next() {
       const all = [...marks].filter(([block, { bar }]) => block.isConnected && !bar.hidden);

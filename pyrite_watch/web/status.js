@@ -62,7 +62,7 @@ export function makeStatus(store) {
       owed ||= Boolean(indexing);
       indexing = (await get("health")).body?.indexing ?? null;
       if (indexing) store.loadKbsSoon();
-      else if (owed) {
+      else if (owed && !store.paused) {
         await store.load(); // the state without events: a first index tells none
         owed = false;
       }
@@ -94,6 +94,9 @@ export function makeStatus(store) {
     say,
     show,
     checkIndexing,
+    get isIndexing() {
+      return Boolean(indexing);
+    },
     /** @param {any[]} events */
     count(events) {
       for (const { type, kb_name } of events) {

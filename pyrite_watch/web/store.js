@@ -32,8 +32,8 @@ export class Store {
   kbs = new Map();
   /** @type {Map<string, Map<string, Entry>>} */
   entries = new Map();
-  /** @type {any[]} */
-  problems = [];
+  /** @type {any[] | undefined} Not known yet. */
+  problems;
   /** @type {string | null} */
   position = null;
   loaded = false;
@@ -52,6 +52,7 @@ export class Store {
   /** @type {Map<string, any[]>} Events that came while the KB's state was loaded. */ #meanwhile = new Map();
   /** @type {Map<string, number>} */ #reloadedAt = new Map();
   /** @type {Promise<void>} */ #loads = Promise.resolve();
+  /** @type {string | undefined} The KBs whose state was loaded. */ #names;
   #scheduled = false;
   #flushedAt = 0;
   #count = 0; // how many events were told in the second before #flushedAt, about
@@ -100,15 +101,21 @@ export class Store {
     const [kbs, problems] = await Promise.all([get("api/kbs"), get("api/problems")]);
     if (!kbs.ok) throw kbs;
     this.kbs = new Map(kbs.body.kbs.map((/** @type {any} */ kb) => [kb.name, kb]));
-    this.problems = problems.ok ? problems.body.problems : [];
+    if (problems.ok) this.problems = problems.body.problems;
+    else this.loadKbsSoon(RETRY_MS);
     this.#tell(new Set(this.kbs.keys()), new Set());
+    const names = [...this.kbs.keys()].join("\n");
+    this.#names ??= names;
+    if (names === this.#names || this.paused) return;
+    await this.#loadState(); // no event tells of a KB's entries that it is served again, or no more
+    this.#names = names;
   }
 
   /** The KBs' counts and problems soon, once however often it is asked. */
   loadKbsSoon(delay_ms = 150) {
     this.#kbsTimer ||= setTimeout(() => {
       this.#kbsTimer = 0;
-      this.loadKbs().catch(() => {}); // offline: loaded again with the next `ready`
+      this.loadKbs().catch(() => this.loadKbsSoon(RETRY_MS));
     }, delay_ms);
   }
 
@@ -150,7 +157,8 @@ export class Store {
         this.entries = fresh;
         this.loaded = true;
         this.position = `${position.epoch}:${position.offset}`;
-      } else this.entries.set(kb, fresh.get(kb) ?? new Map());
+      } else if (this.paused) return; // it stays wanted
+      else this.entries.set(kb, fresh.get(kb) ?? new Map());
       const names = kb === undefined ? new Set([...this.kbs.keys(), ...asked, ...fresh.keys()]) : new Set(asked);
       for (const name of names) this.#settle(name, position);
       this.#tell(names, ANY);
@@ -176,9 +184,14 @@ export class Store {
   receive(event, info) {
     this.#queue.push([event, info]);
     if (!this.paused) return this.#schedule();
-    if (event.entry_id) this.#held.add(keyOf(event.kb_name, event.entry_id));
+    this.#hold(event);
     if (this.#queue.length > MAX_HELD) this.drop();
     this.onHeld(this.held);
+  }
+
+  /** @param {any} event */
+  #hold({ kb_name, entry_id }) {
+    if (entry_id) this.#held.add(keyOf(kb_name, entry_id));
   }
 
   get held() {
@@ -188,6 +201,7 @@ export class Store {
   pause() {
     this.flush();
     this.paused = true;
+    for (const [event] of this.#queue) this.#hold(event); // there was no time for them
   }
 
   /** What was told is of another past, or too much to merge. */
@@ -202,6 +216,8 @@ export class Store {
     const reload = this.lostCount;
     this.lostCount = false;
     this.#schedule();
+    this.#fetch();
+    this.loadKbsSoon();
     return reload;
   }
 
@@ -273,15 +289,15 @@ export class Store {
   }
 
   async #fetch() {
-    if (this.#fetching) return;
+    if (this.#fetching || this.paused) return;
     this.#fetching = true;
     try {
-      for (let kb; (kb = [...this.#wanted].find(([, ids]) => ids.size)?.[0]) !== undefined; ) {
+      for (let kb; !this.paused && (kb = [...this.#wanted].find(([, ids]) => ids.size)?.[0]) !== undefined; ) {
         const wanted = /** @type {Map<string, number>} */ (this.#wanted.get(kb));
         if (wanted.size > MAX_SINGLES) {
           const wait = (this.#reloadedAt.get(kb) ?? -RELOAD_EVERY_MS) + RELOAD_EVERY_MS - performance.now();
           if (wait > 0) await new Promise((done) => setTimeout(done, wait));
-          await this.#loadState(kb);
+          else await this.#loadState(kb); // meanwhile it may be fewer, or one pauses
         } else {
           const some = [...wanted].slice(0, 6);
           await Promise.all(some.map(([id, offset]) => this.#fetchOne(kb, id, offset)));
@@ -306,7 +322,7 @@ export class Store {
     const wanted = this.#wanted.get(kb);
     if (status === 500) return void wanted?.delete(id); // this one cannot be told: the others can
     if (!ok && status !== 404) throw new Error(`HTTP ${status}`);
-    if (wanted?.get(id) !== offset) return; // a newer event, a deletion, or the whole state came meanwhile
+    if (this.paused || wanted?.get(id) !== offset) return; // a newer event, a deletion, or the whole state came meanwhile
     wanted.delete(id);
     if (!ok) return void this.of(kb).delete(id);
     const { path, title, entry_type, tags, revision, updated_at } = body;

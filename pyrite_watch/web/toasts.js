@@ -61,8 +61,8 @@ export function makeToasts(region) {
         timer = setInterval(tick, 250);
       }
     };
-    // The oldest makes room; faults stay until they are closed, so behind three of them one waits.
-    const old = shown.find(({ isError }) => !isError);
+    // The oldest makes room, unless somebody is at it; faults stay until they are closed. Behind three such, one waits.
+    const old = shown.find(({ isError, node: its }) => !isError && !its.contains(document.activeElement));
     if (shown.length >= MOST && !old) waiting.push(add);
     else {
       if (shown.length >= MOST && old) (shown.splice(shown.indexOf(old), 1), old.node.remove());

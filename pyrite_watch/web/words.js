@@ -1,6 +1,6 @@
 // @ts-check
 // Numbers, counts and times in words.
-import { make } from "./html.js";
+import { make, setText } from "./html.js";
 
 const number = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -18,8 +18,15 @@ export const plural = (n, one = "entry", many = "entries") => `${count(n)} ${n =
 /** @param {Date} [when] */
 export const clockOf = (when = new Date()) => clock.format(when);
 
-let today = ""; // asked for each row of a list: made once a minute
-let todayUntil = 0;
+let today = new Date().toDateString(); // asked for each row of a list
+
+/** Where another day has begun, let moments of the one before be told by their day. A file's own stay. @param {...Element} roots */
+export function turnDay(...roots) {
+  if (today === (today = new Date().toDateString())) return;
+  for (const root of roots) {
+    for (const time of root.querySelectorAll("time[datetime]:not(.body *, .preview *)")) setText(time, shortTime(/** @type {any} */ (time).dateTime));
+  }
+}
 
 /** A date alone is a day here, not in Greenwich. @param {string | undefined} ts */
 const dateOf = (ts) => new Date(ts?.length === 10 ? `${ts}T00:00` : (ts ?? Date.now()));
@@ -28,10 +35,6 @@ const dateOf = (ts) => new Date(ts?.length === 10 ? `${ts}T00:00` : (ts ?? Date.
 export function shortTime(ts) {
   const when = dateOf(ts);
   if (Number.isNaN(when.getTime())) return String(ts);
-  if (Date.now() > todayUntil) {
-    today = new Date().toDateString();
-    todayUntil = Date.now() + 60_000;
-  }
   const on = when.toDateString();
   if (on === today && ts?.length !== 10) return minute.format(when);
   return (on.slice(-4) === today.slice(-4) ? day : year).format(when);
@@ -41,8 +44,8 @@ export function shortTime(ts) {
 export function timeOf(ts) {
   const when = dateOf(ts);
   const good = !Number.isNaN(when.getTime());
-  const text = good && ts?.length !== 10 && when.toDateString() === new Date().toDateString() ? clock.format(when) : shortTime(ts);
-  return make("time", { dateTime: good ? when.toISOString() : null, title: good ? full.format(when) : null }, text);
+  const text = good && ts?.length !== 10 && when.toDateString() === today ? clock.format(when) : shortTime(ts);
+  return make("time", { dateTime: good ? (ts ?? when.toISOString()) : null, title: good ? full.format(when) : null }, text);
 }
 
 /** How late a change came. @param {number} ms */

@@ -31,6 +31,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from pyrite_watch import __version__
+
 CHROMIUM_ARGS = (
     # A container's root has no user namespace for the sandbox; what these pages load is our own.
     "--no-sandbox",
@@ -103,17 +105,17 @@ def first_view_sizes(page: Page, address: str, shown: str) -> dict[str, int]:
     return sizes
 
 
-def tell_new_versions(page: Page) -> list[WebSocketRoute]:
-    """Let each connection of a tab be to a newer server, 1.0.0, 2.0.0, …; gives its sockets as they come."""
+def tell_new_versions(page: Page, first: str = __version__) -> list[WebSocketRoute]:
+    """Let each connection after the first be to a newer server, 2.0.0, 3.0.0, …; gives the tab's sockets."""
     page.add_init_script("delete window.SharedWorker")  # whose sockets cannot be routed
     sockets: list[WebSocketRoute] = []
 
     def route(socket: WebSocketRoute) -> None:
         server = socket.connect_to_server()
         sockets.append(socket)
-        version = rf'\1"{len(sockets)}.0.0"'
+        version = f"{len(sockets)}.0.0" if len(sockets) > 1 else first
         server.on_message(
-            lambda text: socket.send(re.sub(r'("server_version": ?)"[^"]*"', version, str(text)))
+            lambda text: socket.send(re.sub(r'("server_version": ?")[^"]*', rf"\g<1>{version}", str(text)))
         )
 
     page.route_web_socket(re.compile("/ws"), route)

@@ -114,6 +114,6 @@ def held(page: Page, method: str, answer_first: bool = True) -> Iterator[Callabl
         for release in waiting:
             release()
 
-    page.route("**/api/entries/**", hold)
+    page.route("**/api/entries**", hold)
     yield let
-    page.unroute("**/api/entries/**", hold)
+    page.unroute("**/api/entries**", hold)

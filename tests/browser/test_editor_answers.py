@@ -92,6 +92,29 @@ def test_a_late_refusal_is_told_wherever_one_is(watch: Watch, open_page: Pages) 
     assert TYPED not in (watch.kb / "entry-1.md").read_text(encoding="utf-8")
 
 
+def test_what_was_typed_on_begins_from_ones_own_save(watch: Watch, open_page: Pages) -> None:
+    """Bug: left before the save was answered, the draft of what was typed after it kept the revision before:
+    restored, it was asked about one's own save."""
+    page = open_editor(open_page)
+    type_text(page)
+    with held(page, "PUT") as let:
+        page.keyboard.press("Control+s")
+        await_saved(watch.kb / "entry-1.md", TYPED)
+        type_text(page, " More.")
+        go_to_list(page)
+        await_draft(page, " More.")
+        let()
+        revision = watch.api.entry("small", "entry-1")["revision"]
+        await_draft(page, revision)
+    page.locator("main [data-id=entry-1] a").click()
+    press(page, "Edit")
+    press(page, "Restore draft")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED + " More.")
+    press(page, "Save")  # a question would stand against it
+    await_saved(watch.kb / "entry-1.md", TYPED + " More.")
+    eventually(lambda: not drafts_in(page))
+
+
 def test_ones_own_save_is_not_marked(watch: Watch, open_page: Pages) -> None:
     """Bug: where the event came before the answer, one's own text got a bar that shows what changed."""
     page = open_editor(open_page)

@@ -10,7 +10,7 @@ from harness.editors import save_in_vim
 from harness.fixtures import make_small_kb, write_entry
 from harness.tools import run_tool
 from harness.wait import eventually
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from browser.browser import RECORD_SAID, Pages, Watch
 from browser.editing import (
@@ -112,6 +112,84 @@ def test_load_from_disk_can_be_undone(watch: Watch, open_page: Pages) -> None:
     await_saved(file, TYPED)
 
 
+def test_undo_brings_back_also_text_that_was_typed_back(watch: Watch, open_page: Pages) -> None:
+    """Bug: a text that equals what it began as is nobody's, but where the disk has another: Undo forgot that,
+    and the disk's came in over it while its draft was dropped."""
+    page = open_editor(open_page)
+    type_text(page, "x")
+    watch.write("entry-1", "From the disk.")
+    expect_conflict(page)
+    page.keyboard.press("Backspace")
+    assert body_of(page) == "Text 1."
+    press(page, "Load from disk")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("From the disk.")
+    press(page, "Undo")
+    expect_conflict(page)
+    watch.write("entry-1", "Later.")  # by then it has looked at the disk
+    press(page, "Compare")
+    expect(page.get_by_role("group", name="On disk")).to_contain_text("Later.")
+    assert body_of(page) == "Text 1."
+    await_draft(page, "Text 1.")
+    press(page, "Keep mine")
+    await_saved(watch.kb / "entry-1.md", "Text 1.")
+
+
+def test_what_is_typed_after_an_answer_is_text(watch: Watch, open_page: Pages) -> None:
+    """Bug: the focus fell out of the page with the button that was pressed, and what was typed next was lost
+    or pressed keys of the page. Also where the question goes by itself."""
+    file = watch.kb / "entry-1.md"
+    page = open_editor(open_page)
+    body = page.get_by_label("Body", exact=True)
+    type_text(page)
+    watch.write("entry-1", "From the disk.")
+    expect_conflict(page)
+    with held(page, "PUT") as let:
+        press(page, "Keep mine")
+        page.keyboard.type("p!")  # "p" would pause
+        let()
+    expect_no_conflict(page)
+    page.keyboard.type("p?")
+    expect(body).to_have_value("Text 1." + TYPED + "p!p?")
+    watch.write("entry-1", "From the disk again.")
+    expect_conflict(page)
+    press(page, "Load from disk")
+    press(page, "Undo")
+    expect(body).to_have_value("Text 1." + TYPED + "p!p?")
+    expect(body).to_be_focused()
+    expect_conflict(page)
+    page.get_by_role("button", name="Compare", exact=True).focus()
+    kept = file.read_bytes()
+    file.unlink()
+    expect_conflict(page, "Deleted")
+    expect(body).to_be_focused()  # there is nothing to compare
+    page.get_by_role("button", name="Keep mine", exact=True).focus()
+    file.write_bytes(kept.replace(b"From the disk again.", f"Text 1.{TYPED}p!p?".encode()))
+    expect_no_conflict(page)
+    expect(body).to_be_focused()
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+
+
+def test_text_from_right_to_left_is_written_so(watch: Watch, open_page: Pages) -> None:
+    """Title, body and both sides of the comparison take their direction from what is in them."""
+    watch.write("entry-1", "שלום עולם")
+    page = open_editor(open_page)
+    parts = [page.get_by_label(name, exact=True) for name in ("Title", "Body")]
+    parts[0].fill("שלום")
+    watch.write("entry-1", "ערב טוב")
+    expect_conflict(page)
+    press(page, "Compare")
+    parts += [page.get_by_role("group", name=name).locator("pre").last for name in ("On disk", "Mine")]
+    for part in parts:
+        expect(part).to_have_css("direction", "rtl")
+    press(page, "Cancel")
+    page.goto(f"{watch.url}/k/small")
+    press(page, "New entry")
+    dialog = page.get_by_role("dialog", name="New entry")
+    for name in ("Title", "Body"):
+        dialog.get_by_label(name, exact=True).fill("שלום")
+        expect(dialog.get_by_label(name, exact=True)).to_have_css("direction", "rtl")
+
+
 def test_what_load_from_disk_replaced_is_offered_again(watch: Watch, open_page: Pages) -> None:
     """The replaced text outlives the page: the next editor of that entry offers it."""
     page = open_editor(open_page)
@@ -200,6 +278,34 @@ def test_a_file_that_is_deleted_while_typing_can_be_made_again(watch: Watch, ope
     text = await_saved(file, TYPED, "id: entry-1", "First", "type: idea", "mood: calm")
     assert "Text 1." + TYPED in text
     expect_no_conflict(page)
+
+
+def test_what_is_not_indexed_yet_is_not_called_deleted(watch: Watch, open_page: Pages) -> None:
+    """Bug: a first index had not come to the entry yet, and the editor said that its file was gone."""
+    open_page.expect_complaint("404")
+    page = open_page(goto=False)
+    page.route("**/health", lambda route: route.fulfill(json={"indexing": {"done": 1, "total": 2}}))
+    page.goto(f"{watch.url}/k/small/entry-1")
+    expect(page.locator("#status")).to_contain_text("Indexing 1 of 2")
+    page.evaluate(RECORD_SAID)
+    press(page, "Edit")
+    expect(page.get_by_label("Body", exact=True)).to_be_editable()
+    type_text(page)
+    unknown = {"detail": {"code": "NOT_FOUND", "message": "There is no entry 'entry-1'."}}
+    refused: list[Route] = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route)
+        route.fulfill(status=404, json=unknown)
+
+    page.route("**/api/entries/entry-1?*", refuse)
+    watch.write("entry-1", "One.")
+    eventually(lambda: page.evaluate("1") and len(refused) > 1, what="view and editor have asked")
+    page.unroute("**/api/entries/entry-1?*", refuse)
+    watch.write("entry-1", "Two.")
+    expect_conflict(page)
+    assert not page.evaluate("window.said.filter((text) => text.includes('is gone'))")
+    assert body_of(page) == "Text 1." + TYPED
 
 
 def test_a_file_that_goes_and_comes_back_is_no_conflict(watch: Watch, open_page: Pages) -> None:

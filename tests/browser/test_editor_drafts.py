@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
+from pathlib import Path
 
+from harness.fixtures import make_small_kb
 from harness.wait import eventually
 from playwright.sync_api import Dialog, Error, Page, expect
 
-from browser.browser import Pages, Watch
+from browser.browser import SERVER_GONE, Pages, Watch
 from browser.editing import (
     FULL,
     TYPED,
@@ -244,3 +247,94 @@ def test_a_draft_follows_an_entry_that_is_renamed(watch: Watch, open_page: Pages
     press(page, "Edit")
     press(page, "Restore draft")
     expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+
+
+def test_a_draft_of_a_kb_that_is_not_served_is_offered(watch: Watch, open_page: Pages, home: Path) -> None:
+    """Bug: home led to it, and Edit showed a refusal in place of the text. A save is refused in words, until
+    the knowledge base is back."""
+    open_page.expect_complaint("404")
+    open_page.expect_complaint(SERVER_GONE)
+    page = open_editor(open_page)
+    type_text(page)
+    press(page, "Cancel")
+    await_draft(page)
+    page.close()
+    watch.stop()
+    served = watch.roots
+    watch.roots = (make_small_kb(home / "notes" / "other"),)
+    watch.start()
+    page = open_page("/")
+    page.locator("main .notice a", has_text="small / entry-1").click()
+    expect(page.locator("article .notice").first).to_contain_text("An unsaved draft of it is kept")
+    press(page, "Edit")
+    form = page.get_by_role("form")
+    expect(form.get_by_text("There is no knowledge base 'small'.")).to_be_visible()
+    press(page, "Restore draft")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+    press(page, "Save")
+    expect(form.get_by_text("Not saved: There is no knowledge base 'small'.")).to_be_visible()
+    await_draft(page)
+    watch.stop()
+    watch.roots = served
+    watch.start()
+    press(page, "Keep mine")
+    assert "title: Title of entry-1" in await_saved(watch.kb / "entry-1.md", "Text 1." + TYPED)
+
+
+def test_a_draft_of_a_deleted_entry_is_listed_where_storage_is_denied(watch: Watch, open_page: Pages) -> None:
+    """Bug: home looked for drafts in the storage, and when that was denied no more in the tab's memory."""
+    open_page.expect_complaint("404")
+    page = open_page(goto=False)
+    page.add_init_script(DENIED)
+    page = open_editor(open_page, page=page)
+    type_text(page)
+    press(page, "Cancel")
+    (watch.kb / "entry-1.md").unlink()
+    expect(page.locator("article .notice").first).to_contain_text("An unsaved draft of it is kept")
+    page.locator(".crumbs a", has_text="Knowledge bases").click()
+    expect(page.locator("main .notice")).to_contain_text("small / entry-1")
+
+
+def test_what_is_set_aside_in_a_full_storage_keeps_its_stored_copy(watch: Watch, open_page: Pages) -> None:
+    """Bug: with no room for a second copy, the only one that outlives the tab went with "Load from disk"."""
+    page = open_editor(open_page)
+    type_text(page)
+    press(page, "Cancel")
+    await_draft(page)
+    watch.write("entry-1", "From the disk.")
+    expect(page.locator("article .body")).to_have_text("From the disk.")
+    page.evaluate(f"{FULL} 0")  # a function that is all of it would be called
+    press(page, "Edit")
+    press(page, "Restore draft")
+    expect_conflict(page)
+    press(page, "Load from disk")
+    watch.write("entry-1", "Later.")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Later.")
+    assert any(TYPED in draft for draft in drafts_in(page))
+    page.close()
+    page = open_editor(open_page)
+    press(page, "Restore draft")
+    expect(page.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+
+
+def test_without_locks_a_draft_that_is_being_typed_stays(
+    serve: Callable[..., Watch], pages_of: Callable[[str], Pages], small_kb: Path
+) -> None:
+    """A tab on a plain name cannot know that another is typing the draft which it takes or discards: that tab
+    keeps its text again."""
+    watch = serve(small_kb, options=["--allow-host", "notes.test"])
+    open_page = pages_of(watch.url.replace("127.0.0.1", "notes.test"))
+    one = open_editor(open_page)
+    assert one.evaluate("!navigator.locks")
+    type_text(one)
+    await_draft(one)
+    two = open_editor(open_page)
+    press(two, "Restore draft")
+    expect(two.get_by_label("Body", exact=True)).to_have_value("Text 1." + TYPED)
+    eventually(lambda: len(drafts_in(one)) == 2, what="a draft of either tab")
+    type_text(two, " From two.")
+    press(two, "Save")
+    await_saved(watch.kb / "entry-1.md", TYPED + " From two.")
+    expect_conflict(one)
+    assert body_of(one) == "Text 1." + TYPED
+    await_draft(one)

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from harness.fixtures import make_small_kb
 from harness.wait import eventually
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from browser.browser import SERVER_GONE, Pages, Watch
-from browser.editing import FULL, TYPED, await_draft, await_saved, drafts_in, open_editor, press, type_text
+from browser.editing import (
+    FULL,
+    TYPED,
+    await_draft,
+    await_saved,
+    body_of,
+    drafts_in,
+    held,
+    open_editor,
+    press,
+    type_text,
+)
 
 
 def new_entry(page: Page, title: str, body: str) -> Locator:
@@ -105,6 +117,149 @@ def test_a_draft_of_a_new_entry_outlives_a_full_storage(watch: Watch, open_page:
     await_saved(watch.kb / "unfinished.md", TYPED)
     expect(dialog).to_have_count(0)
     assert drafts_in(page) == []
+
+
+def test_two_tabs_with_one_draft_write_two(watch: Watch, open_page: Pages) -> None:
+    """Bug: a draft that was offered to two tabs was under one key in both: the one wrote over what the other
+    typed on, and dropped it with its own save."""
+    one = open_page("/k/small")
+    new_entry(one, "Unfinished", TYPED)
+    one.keyboard.press("Escape")
+    await_draft(one)
+    two = open_page("/k/small")
+    for page in (one, two):
+        press(page, "New entry")
+        expect(page.get_by_role("button", name="Restore draft")).to_be_visible()
+    for page, text in ((one, " From one."), (two, " From two.")):
+        press(page, "Restore draft")
+        expect(page.get_by_label("Body", exact=True)).to_have_value(TYPED)
+        type_text(page, text)
+        await_draft(page, text)
+    await_draft(one, " From one.")
+    assert len(drafts_in(one)) == 2
+    save(two.get_by_role("dialog"))
+    await_saved(watch.kb / "unfinished.md", TYPED + " From two.")
+    expect(two.get_by_role("dialog")).to_have_count(0)
+    await_draft(one, " From one.")
+    dialog = one.get_by_role("dialog")
+    dialog.get_by_label("Title", exact=True).fill("Another")
+    save(dialog)
+    await_saved(watch.kb / "another.md", TYPED + " From one.")
+    eventually(lambda: not drafts_in(one))
+
+
+def test_a_draft_that_another_tab_took_up_is_not_discarded(watch: Watch, open_page: Pages) -> None:
+    """Bug: where the storage was full, and so the tab that restored it went on with the stored copy, Discard
+    in a tab that had offered it before took that away."""
+    one = open_page("/k/small")
+    new_entry(one, "Unfinished", TYPED)
+    one.keyboard.press("Escape")
+    await_draft(one)
+    two, three = open_page("/k/small"), open_page("/k/small")
+    for page in (one, two, three):
+        press(page, "New entry")
+        expect(page.get_by_role("button", name="Restore draft")).to_be_visible()
+        page.evaluate(f"{FULL} 0")  # a function that is all of it would be called
+    press(one, "Restore draft")
+    expect(one.get_by_text("This draft lives only in this tab")).to_be_visible()
+    press(two, "Discard draft")
+    expect(two.get_by_text("Not discarded: another tab is typing that draft.")).to_be_visible()
+    press(three, "Restore draft")
+    expect(three.get_by_label("Body", exact=True)).to_have_value(TYPED)
+    three.get_by_label("Title", exact=True).fill("Third")
+    save(three.get_by_role("dialog"))
+    await_saved(watch.kb / "third.md", TYPED)
+    expect(three.get_by_role("dialog")).to_have_count(0)
+    await_draft(one)
+
+
+def test_without_locks_a_new_entry_that_is_being_typed_stays(
+    serve: Callable[..., Watch], pages_of: Callable[[str], Pages], small_kb: Path
+) -> None:
+    """Bug: on a plain name a tab was offered what another was typing just then, and wrote to the same draft.
+    Restored it is a copy; discarded, it is kept again by whoever types it."""
+    watch = serve(small_kb, options=["--allow-host", "notes.test"])
+    open_page = pages_of(watch.url.replace("127.0.0.1", "notes.test"))
+    one, two = open_page("/k/small"), open_page("/k/small")
+    assert one.evaluate("!navigator.locks")
+    new_entry(one, "Unfinished", TYPED)
+    await_draft(one)
+    press(two, "New entry")
+    expect(two.get_by_role("button", name="Restore draft")).to_be_visible()
+    type_text(one, " On.")
+    await_draft(one, " On.")
+    press(two, "Restore draft")
+    expect(two.get_by_label("Body", exact=True)).to_have_value(TYPED + " On.")
+    eventually(lambda: len(drafts_in(one)) == 2, what="a draft of either tab")
+    two.get_by_label("Title", exact=True).fill("Copied")
+    type_text(two, " From two.")
+    save(two.get_by_role("dialog"))
+    await_saved(watch.kb / "copied.md", TYPED + " On. From two.")
+    expect(two.locator("article[data-id=copied]")).to_be_visible()
+    [draft] = drafts_in(one)
+    assert "Unfinished" in draft
+    two.go_back()
+    press(two, "New entry")
+    press(two, "Discard draft")
+    eventually(lambda: drafts_in(one) and draft not in drafts_in(one), what="it is kept again")
+    assert body_of(one) == TYPED + " On."
+    await_draft(one, " On.")
+
+
+def test_a_late_answer_of_a_new_entry_takes_nobody_away(watch: Watch, open_page: Pages) -> None:
+    """Bug: whoever had left the dialog while its save was unanswered was taken to the new entry from wherever
+    they were by then."""
+    page = open_page("/k/small")
+    dialog = new_entry(page, "A new thing", TYPED)
+    with held(page, "POST") as let:
+        save(dialog)
+        await_saved(watch.kb / "a-new-thing.md", TYPED)
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        page.locator("main [data-id=entry-2] a").click()
+        expect(page.locator("article .body")).to_have_text("Text 2.")
+        let()
+    toast = page.locator("#toasts .toast", has_text="Created “A new thing”.")
+    expect(toast).to_be_visible()
+    expect(page).to_have_url(f"{watch.url}/k/small/entry-2")
+    assert drafts_in(page) == []
+    toast.get_by_role("button", name="Show").click()
+    expect(page).to_have_url(f"{watch.url}/k/small/a-new-thing")
+
+
+@pytest.mark.parametrize(
+    ("button", "answer", "words"),
+    [
+        ("New entry", "Save", "“Entry 9”: Not created: Busy. Your text is kept."),
+        ("Delete", "Delete", "“Title of entry-1”: Not deleted: Busy."),
+    ],
+    ids=["a new entry", "a deletion"],
+)
+def test_a_late_refusal_of_a_dialog_is_told(
+    watch: Watch, open_page: Pages, button: str, answer: str, words: str
+) -> None:
+    """Bug: it was written into the dialog that was closed by then, and nobody read it."""
+    open_page.expect_complaint("503")
+    page = open_page("/k/small/entry-1" if button == "Delete" else "/k/small")
+    waiting: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "GET":
+            route.continue_()
+        else:
+            waiting.append(route)
+
+    page.route("**/api/entries**", hold)
+    press(page, button)
+    dialog = page.get_by_role("dialog")
+    if button == "New entry":
+        dialog.get_by_label("Title", exact=True).fill("Entry 9")
+    dialog.get_by_role("button", name=answer, exact=True).click()
+    eventually(lambda: page.evaluate("1") and waiting, what="it is sent")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    waiting[0].fulfill(status=503, json={"detail": {"code": "INDEX_BUSY", "message": "Busy."}})
+    expect(page.locator("#toasts .toast[data-kind=error]")).to_contain_text(words)
 
 
 def test_a_new_entry_without_a_server_stays(watch: Watch, open_page: Pages) -> None:

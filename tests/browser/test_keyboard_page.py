@@ -83,6 +83,18 @@ def test_at_most_three_toasts_and_faults_stay(open_page: Pages) -> None:
     assert toasts.all_inner_texts() == ["fault 2", "fault 3", "fault 4"]
 
 
+def test_a_toast_with_the_focus_makes_no_room(open_page: Pages) -> None:
+    """Bug: the oldest went, also from under whoever was about to press its button."""
+    page = open_page("/k/small/entry-1")
+    page.evaluate(TOASTS)
+    page.evaluate("for (const n of [1, 2, 3]) tried.show(`word ${n}`, {action: {label: 'Undo', run() {}}})")
+    undo = page.locator("#tried").get_by_role("button", name="Undo").first
+    undo.focus()
+    page.evaluate("tried.show('word 4')")
+    assert page.locator("#tried p").all_inner_texts() == ["word 1", "word 3", "word 4"]
+    expect(undo).to_be_focused()
+
+
 def test_a_toast_waits_for_whoever_is_at_it(open_page: Pages) -> None:
     """A toast goes by itself, but not under the pointer or the focus; it takes no focus; faults stay."""
     page = open_page("/k/small/entry-1", reduced_motion="reduce")

@@ -9,7 +9,8 @@ import pytest
 from harness.fixtures import make_small_kb, write_entry
 from playwright.sync_api import Page, Route, expect
 
-from browser.browser import Pages, Watch, wait_for
+from browser.browser import SERVER_GONE, Pages, Watch, wait_for
+from browser.editing import TYPED, await_draft, body_of, open_editor, type_text
 
 PARAGRAPHS = 40
 DETAILS = "<details><summary>More</summary>Folded text.</details>"
@@ -384,3 +385,43 @@ def test_an_entry_that_could_not_be_loaded_comes_when_the_server_is_back(
     page.unroute("**/api/entries/**")
     page.unroute("**/api/state*")
     expect(page.get_by_role("heading", level=1)).to_have_text("Title of entry-1")
+
+
+def test_what_goes_with_an_entry_hands_its_focus_on(open_page: Pages, watch: Watch) -> None:
+    """Bug: with the buttons of an entry that was deleted, by others or oneself, the focus was lost."""
+    for entry_id, name in (("entry-1", "Edit"), ("entry-2", "Delete")):
+        page = open_entry(open_page, f"/k/small/{entry_id}")
+        page.get_by_role("button", name=name, exact=True).focus()
+        (watch.kb / f"{entry_id}.md").unlink()
+        expect(page.locator("article .notice")).to_contain_text("This entry was deleted at")
+        expect(page.get_by_role("heading", level=1)).to_be_focused()
+    page = open_entry(open_page, "/k/small/entry-3")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator("article .notice")).to_contain_text("This entry was deleted at")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
+def test_a_draft_of_what_is_read_only_by_now_can_be_read(
+    serve: Callable[..., Watch], pages_of: Callable[[str], Pages], small_kb: Path
+) -> None:
+    """Bug: its text could be reached no more, and of a deleted entry the page said that Edit shows it."""
+    watch = serve(small_kb)
+    open_page = pages_of(watch.url)
+    open_page.expect_complaint(SERVER_GONE)
+    open_page.expect_complaint("404")
+    page = open_editor(open_page)
+    type_text(page)
+    await_draft(page)
+    watch.stop()
+    watch.start(options=["--read-only"])
+    open_editor(open_page, page=page)
+    expect(page.get_by_role("button", name="Restore draft")).to_be_visible()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Delete", exact=True)).to_be_hidden()
+    (watch.kb / "entry-1.md").unlink()
+    expect(page.locator("article .notice")).to_contain_text("An unsaved draft of it is kept: Edit shows it.")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_role("button", name="Restore draft").click()
+    assert body_of(page) == f"Text 1.{TYPED}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from harness.wait import eventually
 from playwright.sync_api import APIResponse, Page, Route, expect
@@ -11,6 +12,7 @@ from playwright.sync_api import APIResponse, Page, Route, expect
 from browser.browser import Pages, Watch
 
 OF_ENTRY_1 = r"/(render/small|api/entries)/entry-1\b"
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
 BUSY = {"detail": {"code": "INDEX_BUSY", "message": "Busy."}}
 IMPATIENT = """
 const { timeout } = AbortSignal;
@@ -147,3 +149,73 @@ def test_what_was_refused_once_comes_by_itself(open_page: Pages, watch: Watch) -
         expect(page.locator("article .body")).to_have_text("Text 1.")
         expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
         expect(page.locator("article .notice:visible")).to_have_count(0)
+
+
+def test_only_what_the_server_knows_to_be_gone_is_called_deleted(open_page: Pages, watch: Watch) -> None:
+    """Bug: so was what a proxy did not find, what is of a KB not served, and what is not indexed yet."""
+    open_page.expect_complaint("404")
+    page = open_page(goto=False)
+    health: dict[str, Any] = {"indexing": {"done": 1, "total": 2}}
+    page.route("**/health", lambda route: route.fulfill(json=health))
+    page.goto(f"{watch.url}/k/small/entry-1")
+    expect(page.locator("#status")).to_contain_text("Indexing 1 of 2")
+    notice = page.locator("article .notice:visible")
+    expect(page.locator("article .body")).to_have_text("Text 1.")
+    unserved = {"detail": {"code": "KB_NOT_FOUND", "message": "There is no knowledge base 'small'."}}
+    unknown = {"detail": {"code": "NOT_FOUND", "message": "There is no entry 'entry-1' in 'small'."}}
+
+    def answered(text: str, **answer: Any) -> None:
+        page.route(re.compile(OF_ENTRY_1), lambda route: route.fulfill(status=404, **answer))
+        with page.expect_response(re.compile("/api/entries/entry-1")):
+            watch.write("entry-1", text)
+        page.evaluate(TWO_FRAMES)
+
+    def expect_back(text: str) -> None:
+        assert page.locator("article.is-deleted").count() == 0
+        expect(page.get_by_role("button", name="Edit", exact=True)).to_be_visible()
+        page.unroute(re.compile(OF_ENTRY_1))
+        expect(page.locator("article .body")).to_have_text(text)
+        expect(notice).to_have_count(0)
+
+    answered("One.", json=unknown)
+    expect(notice).to_have_count(0)
+    expect_back("One.")
+    health["indexing"] = None
+    live(page)
+    answered("Two.", json=unserved)
+    expect(notice).to_have_text("There is no knowledge base 'small'.")
+    expect_back("Two.")
+    answered("Three.", body="<h1>Not found</h1>", content_type="text/html")
+    expect(notice).to_have_text("The server answered 404.")
+    expect_back("Three.")
+
+
+def test_a_text_that_cannot_be_rendered_is_told(open_page: Pages, watch: Watch) -> None:
+    """Bug: the old text stood there as that of the new revision, and nothing said so."""
+    open_page.expect_complaint("500")
+    page = live(open_page("/k/small/entry-1"))
+    article = page.locator("article")
+    expect(page.locator("article .body")).to_have_text("Text 1.")
+    before = str(article.get_attribute("data-revision"))
+    page.route("**/render/small/entry-1", lambda route: route.fulfill(status=500))
+    watch.write("entry-1", "It breaks.")
+    expect(page.locator("article .notice:visible")).to_have_text("The server answered 500.")
+    expect(article).to_have_attribute("data-revision", before)
+    page.unroute("**/render/small/entry-1")
+    watch.write("entry-1", "It is well.")
+    expect(page.locator("article .body")).to_have_text("It is well.")
+    expect(page.locator("article .notice:visible")).to_have_count(0)
+    expect(article).not_to_have_attribute("data-revision", before)
+
+
+def test_problems_that_are_not_known_are_not_denied(open_page: Pages, watch: Watch) -> None:
+    """Bug: where they could not be asked for there were none, until something else changed."""
+    open_page.expect_complaint("503")
+    (watch.kb / "entry-2.md").write_text("---\ntitle: [broken\n---\n", encoding="utf-8")
+    eventually(lambda: watch.api.get("/api/problems")["problems"], what="the problem is known")
+    page = open_page(goto=False)
+    refuse_once(page, "**/api/problems")
+    page.goto(f"{watch.url}/problems")
+    live(page)
+    expect(page.locator("main .empty")).to_have_text("Loading…")
+    expect(page.locator("main li")).to_contain_text("small/entry-2.md")

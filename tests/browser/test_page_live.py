@@ -11,6 +11,7 @@ from harness.wait import eventually
 from playwright.sync_api import Page, Route, expect
 
 from browser.browser import RECORD_SAID, SERVER_GONE, Pages, Watch, tell_new_versions, wait_for
+from browser.editing import open_editor, type_text
 
 HIDE = """
 Object.defineProperty(document, 'hidden', {configurable: true, get: () => window.isHidden ?? false});
@@ -164,6 +165,30 @@ def test_a_hidden_tab_counts_in_its_title(open_page: Pages, watch: Watch) -> Non
     expect(page.locator("#activity")).to_contain_text("Title of entry-3")
 
 
+def test_a_hidden_tab_counts_also_what_is_held_or_replayed(open_page: Pages, watch: Watch) -> None:
+    """Bug: the title told of nothing that came while one paused, or after a break."""
+    open_page.expect_complaint(SERVER_GONE)
+    page = open_page(goto=False)
+    page.add_init_script(HIDE)
+    page.goto(f"{watch.url}/")
+    live(page)
+    page.keyboard.press("p")
+    page.evaluate("setHidden(true)")
+    write_many(watch, 1, 2, "Held.")
+    expect(page).to_have_title("(2) Pyrite Watch")
+    page.evaluate("setHidden(false)")
+    page.keyboard.press("p")
+    live(page)
+    expect(page).to_have_title("Pyrite Watch")
+    page.evaluate("setHidden(true)")
+    write_many(watch, 3, 3, "Before the break.")
+    expect(page).to_have_title("(1) Pyrite Watch")
+    watch.stop()
+    write_many(watch, 4, 5, "In the break.")
+    watch.start()
+    expect(page).to_have_title("(3) Pyrite Watch")
+
+
 def test_a_first_index_shows_its_progress(open_page: Pages, watch: Watch) -> None:
     """While the server indexes, the status says how far it is; when it is through, the entries are there."""
     page = open_page(goto=False)
@@ -196,6 +221,28 @@ def test_a_newer_server_is_offered_not_imposed(open_page: Pages, watch: Watch) -
     expect(page.locator("#toasts")).to_contain_text("The server is now 2.0.0.")
     expect(page.locator("#toasts").get_by_role("button", name="Reload")).to_be_visible()
     assert page.evaluate("window.marker")
+
+
+def test_a_newer_server_is_not_offered_while_one_types(open_page: Pages, watch: Watch) -> None:
+    """While text is unsaved nothing asks to load the page again; when it is saved, it does."""
+    page = open_page(goto=False)
+    sockets = tell_new_versions(page)
+    open_editor(open_page, f"{watch.url}/k/small/entry-1", page)
+    type_text(page)
+    sockets[0].close(code=1012)
+    wait_for(page, "document.querySelector('#status').dataset.state === 'reconnecting'")
+    live(page)
+    assert "The server is now" not in page.locator("#toasts").inner_text()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#toasts")).to_contain_text("The server is now 2.0.0.")
+
+
+def test_a_server_that_is_newer_from_the_start_is_told(open_page: Pages, watch: Watch) -> None:
+    """Bug: an update between the page's loading and its first connection was never told."""
+    page = open_page(goto=False)
+    tell_new_versions(page, first="1.5.0")
+    page.goto(f"{watch.url}/")
+    expect(page.locator("#toasts")).to_contain_text("The server is now 1.5.0.")
 
 
 def test_pause_holds_also_through_a_restart_and_a_new_epoch(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from harness.fixtures import make_small_kb
 from harness.isolation import REPOSITORY
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from browser.browser import SERVER_GONE, Pages, Watch
+from browser.editing import TYPED, expect_conflict, type_text
 
 AXE = Path("node_modules/axe-core/axe.min.js")
 BODY = """A text with a [link](entry-2.md), a wikilink [[entry-3]], a missing one [[nowhere]], and `code`.
@@ -117,6 +118,91 @@ def test_axe_finds_nothing_in_any_view(
     everything.stop()
     expect(page.locator("#notice")).to_be_visible()
     assert faults(page) == [], "server gone"
+
+
+def states(page: Page, watch: Watch) -> Iterator[str]:
+    """Bring a page into what is more than a view: of each the name, while it is there."""
+
+    def button(name: str) -> Locator:
+        return page.get_by_role("button", name=name, exact=True)
+
+    page.goto(f"{watch.url}/k/small/entry-1")
+    shown(page)
+    button("Edit").click()
+    expect(page.get_by_label("Body", exact=True)).to_be_editable()
+    type_text(page)
+    expect(page.locator(".editor .note")).to_have_text("Draft kept")
+    button("Preview").click()
+    expect(page.locator(".preview")).to_contain_text(TYPED)
+    yield "editor"
+    watch.write("entry-1", BODY.replace("Quoted", "Changed"))
+    expect_conflict(page)
+    yield "conflict"
+    button("Compare").click()
+    expect(page.locator(".compare ins").first).to_be_visible()
+    yield "compared"
+    button("Load from disk").click()
+    expect(page.locator("#toasts").get_by_role("button", name="Undo")).to_be_visible()
+    yield "toast with a button"
+    button("Cancel").click()
+    button("Edit").click()
+    expect(button("Restore draft")).to_be_visible()
+    yield "draft offered"
+    button("Cancel").click()
+    button("Delete").click()
+    expect(page.get_by_role("dialog", name="Delete this entry?")).to_be_visible()
+    yield "delete"
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    yield "help"
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="small", exact=True).click()
+    button("New entry").click()
+    page.get_by_role("dialog").get_by_label("Title", exact=True).fill("Of what is new")
+    page.keyboard.press("Escape")
+    button("New entry").click()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Restore")).to_be_visible()
+    yield "new entry, with a draft"
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    watch.write("entry-3", "Held.")
+    expect(page.locator("#held")).to_have_text("1 held")
+    yield "paused"
+    page.keyboard.press("p")
+    shown(page)
+    watch.stop()
+    watch.write("entry-4", "Meanwhile.")
+    watch.start()
+    toast = page.locator("#toasts", has_text="While you were away")
+    toast.get_by_role("button", name="Show").click()
+    expect(page.locator("#activity .away li")).to_have_count(1)
+    yield "away"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_while_one_works(
+    everything: Watch, pages_of: Callable[[str], Pages], scheme: str
+) -> None:
+    """Nor in the editor, a conflict, a dialog, a toast, while paused, or in what came while one was away."""
+    source = axe_source()
+    open_page = pages_of(everything.url)
+    open_page.expect_complaint(SERVER_GONE)
+    page = open_page(goto=False, color_scheme=scheme)
+    for name in states(page, everything):
+        page.evaluate(source)
+        assert faults(page) == [], name
+
+
+def test_nothing_one_works_with_is_wider_than_a_phone(
+    everything: Watch, pages_of: Callable[[str], Pages]
+) -> None:
+    """Nor does any of that scroll sideways."""
+    open_page = pages_of(everything.url)
+    open_page.expect_complaint(SERVER_GONE)
+    page = open_page(goto=False, viewport={"width": 360, "height": 700})
+    for name in states(page, everything):
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
 
 
 def test_nothing_is_wider_than_a_phone(everything: Watch, pages_of: Callable[[str], Pages]) -> None:

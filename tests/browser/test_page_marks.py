@@ -55,3 +55,44 @@ def test_a_mark_tells_what_was_removed_and_what_changed(open_page: Pages, watch:
         assert f"{name} goes." in gone
         assert gone.endswith("was")
         assert come == "is"
+
+
+def test_a_difference_is_read_and_gives_the_focus_back(open_page: Pages, watch: Watch) -> None:
+    """Bug: it was told to nobody who does not see it. It has the focus; its bar says that it is open."""
+    watch.write("entry-1", "One was so.\n\nBetween.\n\nTwo was so.")
+    page = open_entry(open_page, 3)
+    watch.write("entry-1", "One is so.\n\nBetween.\n\nTwo is so.")
+    bars = page.locator(".gutter button")
+    expect(bars).to_have_count(2)
+    page.keyboard.press("n")
+    expect(bars.nth(0)).to_have_attribute("aria-expanded", "false")
+    page.keyboard.press("Enter")
+    shown = page.get_by_role("dialog", name="What changed")
+    expect(shown).to_be_focused()
+    expect(bars.nth(0)).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Escape")
+    expect(shown).to_be_hidden()
+    expect(bars.nth(0)).to_be_focused()
+    expect(bars.nth(0)).to_have_attribute("aria-expanded", "false")
+    bars.nth(0).click()
+    bars.nth(1).click()
+    expect(shown).to_be_focused()
+    expect(bars.nth(0)).to_have_attribute("aria-expanded", "false")
+    expect(bars.nth(1)).to_have_attribute("aria-expanded", "true")
+    bars.nth(1).press("Enter")
+    expect(shown).to_be_hidden()
+    expect(bars.nth(1)).to_have_attribute("aria-expanded", "false")
+
+
+def test_a_bar_that_goes_hands_its_focus_on(open_page: Pages, watch: Watch) -> None:
+    """Bug: with the block that it stood at, what one had gone to by `n` was lost."""
+    watch.write("entry-1", "First.\n\nOne was so.\n\n## Between\n\nTwo was so.")
+    page = open_entry(open_page, 4)
+    watch.write("entry-1", "First.\n\nOne is so.\n\n## Between\n\nTwo is so.")
+    bars = page.locator(".gutter button")
+    expect(bars).to_have_count(2)
+    page.keyboard.press("n")
+    expect(bars.nth(0)).to_be_focused()
+    watch.write("entry-1", "First.\n\n## Between\n\nTwo is so.")
+    expect(page.locator(".body > *")).to_have_count(3)
+    assert page.evaluate("document.activeElement.matches('.gutter button')")

@@ -57,19 +57,29 @@ PROMISES = {
         page_live::test_a_restart_lists_what_changed_meanwhile
         page_live::test_a_new_epoch_is_told_and_everything_is_true_again
         page_live::test_a_short_break_shows_no_banner
+        page_lists::test_a_kb_that_is_served_no_more_leaves_its_list
         page_live::test_a_server_that_is_gone_leaves_what_is_shown
         live_network::test_after_sleep_it_looks_at_once
         live_shared::test_a_frozen_tab_holds_nobody_up_and_misses_nothing
     """,
     "6 pause holds and counts; a hidden tab counts in its title": """
         page_live::test_pause_holds_and_counts_and_resume_merges
+        page_store::test_pause_holds_a_storm_that_is_under_way
+        page_store::test_too_much_to_merge_is_dropped_and_loaded_by_resume
         page_live::test_a_hidden_tab_counts_in_its_title
+        page_live::test_a_hidden_tab_counts_also_what_is_held_or_replayed
     """,
     "7 accessible": """
         page_look::test_axe_finds_nothing_in_any_view
+        page_look::test_axe_finds_nothing_while_one_works
         page_look::test_less_motion_means_none
         page_look::test_all_can_be_reached_by_keys
         page_look::test_an_event_never_moves_the_focus
+        page_entry::test_what_goes_with_an_entry_hands_its_focus_on
+        page_rows::test_a_line_of_activity_that_goes_leaves_the_focus_in_the_list
+        page_marks::test_a_bar_that_goes_hands_its_focus_on
+        page_marks::test_a_difference_is_read_and_gives_the_focus_back
+        keyboard_page::test_a_toast_with_the_focus_makes_no_room
         keyboard_page::test_e_edits_and_typing_is_typing
         keyboard_page::test_the_help_is_a_dialog
         keyboard_page::test_the_search_key_types_no_slash
@@ -82,7 +92,10 @@ PROMISES = {
         page_lists::test_home_lists_the_kbs_and_follows_their_counts
         page_lists::test_activity_tells_what_where_when_and_by_whom
         page_lists::test_search_finds_marks_and_follows
+        page_rows::test_a_day_later_times_are_told_by_their_day
         page_lists::test_problems_are_listed_and_go_when_mended
+        page_late::test_problems_that_are_not_known_are_not_denied
+        page_late::test_only_what_the_server_knows_to_be_gone_is_called_deleted
         page_entry::test_an_entry_is_shown_with_what_belongs_to_it
         page_live::test_a_first_index_shows_its_progress
     """,
@@ -93,6 +106,8 @@ PROMISES = {
         live_shared::test_a_crash_of_a_tab_leaves_the_others_going
         live_network::test_silence_is_noticed
         page_live::test_a_newer_server_is_offered_not_imposed
+        page_live::test_a_newer_server_is_not_offered_while_one_types
+        page_live::test_a_server_that_is_newer_from_the_start_is_told
         page_proxy::test_everything_works_on_https_below_a_path
         page_proxy::test_a_plain_name_is_no_secure_context_and_works_all_the_same
     """,

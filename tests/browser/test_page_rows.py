@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.fixtures import make_small_kb, write_entry
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from browser.browser import Pages, Watch, wait_for
 
@@ -153,3 +153,65 @@ def test_entries_of_one_moment_have_one_order(open_page: Pages, watch: Watch) ->
         expect(rows.locator("a")).to_have_text(["same-1", "same-2", "same-3"])
         page.reload()
         expect(page.locator("#status")).to_contain_text("Live")
+
+
+ACTIVITY = """async () => {
+  const { makeActivity } = await import(new URL("web/activity.js", document.baseURI).href);
+  const { list, add } = makeActivity({ of: () => new Map() }, () => {});
+  document.querySelector("main").append(list);
+  let number = 0;
+  window.tell = (count, every_ms) => {
+    for (let n = 0; n < count; n++) {
+      number += 1;
+      const ts = new Date(number * every_ms).toISOString();
+      add([[{ type: "entry_updated", kb_name: "kb", entry_id: `e-${number}`, path: "e.md", ts }, {}]]);
+    }
+    return list.children.length;
+  };
+  window.isAtList = () => document.activeElement === list;
+}"""
+
+
+def test_a_line_of_activity_that_goes_leaves_the_focus_in_the_list(open_page: Pages) -> None:
+    """Bug: it was lost with the oldest line, and with those that a storm sums up."""
+    page = live(open_page("/problems"))
+    page.evaluate(ACTIVITY)
+    assert page.evaluate("tell(200, 2_000)") == 200  # each one by itself
+    page.locator("#activity a").last.focus()
+    assert page.evaluate("tell(1, 2_000)") == 200
+    assert page.evaluate("isAtList()")
+    page.evaluate(ACTIVITY)
+    page.evaluate("tell(1, 1)")
+    page.locator("#activity").last.locator("a").focus()
+    assert page.evaluate("tell(60, 1)") == 1
+    assert page.evaluate("isAtList()")
+
+
+def test_a_day_later_times_are_told_by_their_day(open_page: Pages, watch: Watch) -> None:
+    """Bug: in a tab that stays open, what changed yesterday at two looked like today. A file's own stay."""
+    page = open_page(goto=False)
+    page.clock.install()
+    page.goto(watch.url)
+    live(page)
+    watch.write("entry-1", "Today <time datetime='2020-01-15T12:00:00Z'>at noon</time>.")
+    active = page.locator("#activity li[data-id=entry-1] time")
+    row = page.locator("main .window [data-id=entry-1] time")
+    fact = page.locator("article dl time").first
+    expect(active).to_contain_text(":")
+
+    def go(name: str) -> None:
+        page.get_by_role("link", name=name, exact=True).first.click()
+
+    def expect_day(time: Locator) -> None:
+        expect(time).to_have_text(re.compile(r"^[A-Z][a-z]{2} [0-9]{1,2}$"))
+
+    go("small")
+    expect(row).to_contain_text(":")
+    page.clock.fast_forward("24:00:00")
+    expect_day(row)
+    go("Knowledge bases")
+    expect_day(active)
+    go("Title of entry-1")
+    expect_day(fact)
+    page.clock.fast_forward("24:00:00")
+    expect(page.locator(".body time")).to_have_text("at noon")

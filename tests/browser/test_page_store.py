@@ -6,9 +6,10 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
-from browser.browser import Pages, Watch
+from browser.browser import Pages, Watch, wait_for
+from browser.test_page_late import TWO_FRAMES, Held, live
 
 FEED = """async ({ groups, each, every_ms, then_ms }) => {
   const { Store } = await import(new URL("web/store.js", document.baseURI).href);
@@ -40,6 +41,36 @@ FEED = """async ({ groups, each, every_ms, then_ms }) => {
   await wait(100);
   return { told, ended_ms };
 }"""
+
+STORE = """async () => {
+  const { Store } = await import(new URL("web/store.js", document.baseURI).href);
+  const store = new Store();
+  store.loaded = true;
+  const asked = []; // how each request for the state is answered; others never are
+  window.fetch = (url) => new Promise((answer) => String(url).includes("api/state") && asked.push(answer));
+  let offset = 0;
+  const change = (count) => {
+    for (let n = 1; n <= count; n++) {
+      offset += 1;
+      const event = { type: "entry_updated", kb_name: "kb", entry_id: `e-${n}`, epoch: "e", offset };
+      store.receive(event, {});
+    }
+  };
+  // Answered, read, and through with all that follows at once.
+  const answer = (count) => new Promise((done) => {
+    const entry = (id) => ({ kb_name: "kb", id, title: `As of ${offset}` });
+    const lines = [{ epoch: "e", offset }, ...Array.from({ length: count }, (_, n) => entry(`e-${n + 1}`))];
+    const pull = (controller) => {
+      const line = JSON.stringify(lines.shift());
+      if (line) return controller.enqueue(new TextEncoder().encode(`${line}\\n`));
+      controller.close();
+      scheduler.yield().then(() => scheduler.yield()).then(done);
+    };
+    asked.at(-1)(new Response(new ReadableStream({ pull }, { highWaterMark: 0 })));
+  });
+  window.tried = { store, asked, change, answer, title: () => store.of("kb").get("e-1")?.title };
+}"""
+"""Lets a page have a store that the test feeds, and whose requests it answers."""
 
 
 def feed(
@@ -73,3 +104,72 @@ def test_a_few_events_are_told_frame_by_frame(open_page: Pages, watch: Watch) ->
     """Less than a storm is shown as it comes."""
     told, _ = feed(open_page("/problems"), groups=60, each=1, every_ms=25, then_ms=200)
     assert len(told) >= 20
+
+
+def test_pause_holds_a_storm_that_is_under_way(open_page: Pages, watch: Watch) -> None:
+    """Bug: a whole state that was on its way, or waited for, changed the list under the reader's eyes."""
+    page = open_page("/problems")
+    page.clock.install()
+    page.evaluate(STORE)
+    page.evaluate("tried.change(40)")
+    wait_for(page, "tried.asked.length === 1")
+    page.evaluate("tried.store.pause()")
+    page.evaluate("tried.answer(40)")
+    assert page.evaluate("tried.store.of('kb').size") == 0
+    page.evaluate("tried.store.resume()")
+    wait_for(page, "tried.asked.length === 2")
+    page.evaluate("tried.answer(40)")
+    assert page.evaluate("tried.title()") == "As of 40"
+
+    page.evaluate("tried.change(40)")
+    page.evaluate("tried.store.pause()")
+    page.clock.fast_forward(2_500)  # longer than one state waits for the next
+    assert page.evaluate("tried.asked.length") == 2
+    page.evaluate("tried.store.resume()")
+    wait_for(page, "tried.asked.length === 3")
+    page.evaluate("tried.answer(40)")
+    assert page.evaluate("tried.title()") == "As of 80"
+
+
+def test_pause_holds_an_entry_that_was_asked_for(open_page: Pages, watch: Watch) -> None:
+    """Bug: the title that one event had asked for came while the page was paused."""
+    page = live(open_page("/k/small"))
+    row = page.locator("main [data-id=entry-2] a")
+    answers = Held(page, "/api/entries/entry-2")
+    (watch.kb / "entry-2.md").write_text("---\nid: entry-2\ntitle: New\n---\n\nx\n", encoding="utf-8")
+    answers.wait(1)
+    page.keyboard.press("p")
+    with page.expect_response("**/api/entries/entry-2?*"):
+        answers.let()
+    page.evaluate(TWO_FRAMES)
+    expect(row).to_have_text("Title of entry-2")
+    page.keyboard.press("p")
+    expect(row).to_have_text("New")
+
+
+def test_what_was_not_shown_yet_when_one_pauses_is_held_and_counted(open_page: Pages, watch: Watch) -> None:
+    """Bug: what there had been no time for in a frame was held, and not counted."""
+    page = open_page("/problems")
+    page.evaluate(STORE)
+    held = page.evaluate(
+        """() => {
+          let now = 0;
+          performance.now = () => (now += 100); // each event takes longer than there is time for
+          tried.change(5);
+          tried.store.pause();
+          return tried.store.held;
+        }"""
+    )
+    assert held == 4
+
+
+def test_too_much_to_merge_is_dropped_and_loaded_by_resume(open_page: Pages, watch: Watch) -> None:
+    """More than 20,000 held events are kept no longer: they stay counted, and resume loads the state."""
+    page = open_page("/problems")
+    page.evaluate(STORE)
+    assert page.evaluate("(tried.store.pause(), tried.change(20_000), tried.store.lostCount)") is False
+    page.evaluate("tried.change(1)")
+    assert page.evaluate("[tried.store.held, tried.store.lostCount]") == [20_000, True]
+    told = "new Promise((done) => { tried.store.onBatch = (batch) => done(batch.length); tried.change(3); })"
+    assert page.evaluate("tried.store.resume()") is True
+    assert page.evaluate(told) == 3

@@ -18,9 +18,9 @@ import { VERSION } from "./version.js";
  *   | {say: "pong", sent: number} | {say: "wake" | "reconnect" | "bye"}} FromTab
  */
 /**
- * What the worker says to a tab.
+ * What the worker says to a tab; of each message also whether it is replayed.
  * @typedef {{say: "welcome", lock: string | null} | {say: "other version"} | {say: "ping", sent: number}
- *   | {say: "messages", messages: [Message, boolean][]} each with whether it is replayed
+ *   | {say: "messages", messages: [Message, boolean][]}
  *   | {say: "state", state: State, reason: Reason | null, heard: number}} FromWorker
  */
 

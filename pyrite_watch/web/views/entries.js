@@ -98,7 +98,7 @@ export function openEntries(ctx, main, { kb }) {
       }
       known.place = place;
     }
-    let lost = -1;
+    let lost = -2;
     for (const [id, known] of rows) {
       if (near.has(id)) continue;
       if (known.row.contains(document.activeElement)) {
@@ -120,16 +120,11 @@ export function openEntries(ctx, main, { kb }) {
       if (row.nextSibling !== next || !row.isConnected) moveBefore(list, row, next);
       next = row;
     }
-    if (lost >= 0) rows.get(shown[lost].id)?.row.querySelector("a").focus({ preventScroll: true });
+    if (lost > -2) (rows.get(shown[lost]?.id)?.row.querySelector("a") ?? main.querySelector("h1")).focus({ preventScroll: true });
   }
 
   function show() {
-    if (!store.kbs.has(kb) && !store.of(kb).size) {
-      setText(state, store.loaded ? `There is no knowledge base “${kb}” here.` : "Loading…");
-      state.hidden = false;
-      create.hidden = true;
-      return;
-    }
+    const isHere = store.kbs.has(kb) || store.of(kb).size;
     const top = -list.getBoundingClientRect().top;
     const at = Math.ceil(top / height);
     const seen = top > 0 ? shown.slice(at, at + innerHeight / height) : [];
@@ -150,12 +145,12 @@ export function openEntries(ctx, main, { kb }) {
       if (place >= 0 && place !== before) scrollBy({ top: (place - before) * height, behavior: "instant" });
     }
     const meta = store.kbs.get(kb);
-    setText(total, filter.value ? `${count(shown.length)} of ${plural(store.size(kb))}` : plural(store.size(kb)));
+    setText(total, !isHere ? "" : filter.value ? `${count(shown.length)} of ${plural(store.size(kb))}` : plural(store.size(kb)));
     problems.hidden = !meta?.problems;
     setText(problems, plural(meta?.problems ?? 0, "problem", "problems"));
-    create.hidden = Boolean(meta?.read_only);
+    create.hidden = !isHere || Boolean(meta?.read_only);
     state.hidden = shown.length > 0;
-    setText(state, !store.loaded ? "Loading…" : filter.value ? "No entry matches this filter." : meta?.available === false ? "This knowledge base is not available now." : "No entries yet. Put a Markdown file into its folder, or make a new entry.");
+    setText(state, !store.loaded ? "Loading…" : !isHere ? `There is no knowledge base “${kb}” here.` : filter.value ? "No entry matches this filter." : meta?.available === false ? "This knowledge base is not available now." : "No entries yet. Put a Markdown file into its folder, or make a new entry.");
     draw();
   }
 

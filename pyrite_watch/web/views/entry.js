@@ -23,7 +23,7 @@ export function openEntry(ctx, main, { kb, id }) {
   const { store, router } = ctx;
   const title = make("h1", { tabIndex: -1, dir: "auto" }, store.of(kb).get(id)?.title ?? "…");
   const edit = make("button", { type: "button", "aria-keyshortcuts": "e", onclick: () => startEditing() }, "Edit");
-  const remove = make("button", { type: "button", onclick: () => confirmDelete(ctx, () => ({ kb, id, title: title.textContent ?? id, revision })) }, "Delete");
+  const remove = make("button", { type: "button", onclick: askDelete }, "Delete");
   const tools = make("div.tools", { hidden: true }, edit, remove);
   const crumb = make("a", { href: viewPath(kb) }, make("bdi", {}, kb));
   const state = make("p.notice", { hidden: true });
@@ -95,7 +95,7 @@ export function openEntry(ctx, main, { kb, id }) {
   let path = "";
   let shownProblems = "";
   function showProblems() {
-    const found = store.problems.filter((/** @type {any} */ one) => one.kb_name === kb && one.path === path);
+    const found = (store.problems ?? []).filter((/** @type {any} */ one) => one.kb_name === kb && one.path === path);
     const now = JSON.stringify(found);
     if (now === shownProblems) return;
     shownProblems = now;
@@ -105,6 +105,7 @@ export function openEntry(ctx, main, { kb, id }) {
 
   /** @param {string} text @param {boolean} [bad] */
   function say(text, bad = false) {
+    if (text === state.textContent) return;
     const change = () => {
       setText(state, text);
       state.hidden = !text;
@@ -143,11 +144,20 @@ export function openEntry(ctx, main, { kb, id }) {
     noteTitle();
   }
 
-  /** Edit, also where nothing is but a draft; Delete where there is something. */
+  /** Edit, also where nothing can be read or written but a draft; Delete where there is something. */
   function showTools() {
-    const isHere = there && !deleted;
+    const focused = /** @type {any} */ (document.activeElement);
+    const isHere = there && !deleted && !store.kbs.get(kb)?.read_only;
     remove.hidden = !isHere;
-    tools.hidden = Boolean(editor || store.kbs.get(kb)?.read_only) || !(isHere || draftsOf(kb, id).length);
+    tools.hidden = Boolean(editor) || !(isHere || draftsOf(kb, id).length);
+    if (tools.contains(focused) && !focused.offsetParent) toTitle();
+  }
+
+  const toTitle = () => title.focus({ preventScroll: true });
+
+  async function askDelete() {
+    await confirmDelete(ctx, () => ({ kb, id, title: title.textContent ?? id, revision }));
+    if (document.activeElement === document.body) toTitle(); // the button was gone before the dialog was
   }
 
   /** @param {string} text */
@@ -184,21 +194,22 @@ export function openEntry(ctx, main, { kb, id }) {
         });
       const [rendered, entry] = await Promise.all([text, get(entryPath(kb, id))]);
       failed = rendered.status > 500;
+      const code = entry.status === 404 && entry.body?.detail?.code;
       if (!same()) again = !closed;
       else if (entry.ok) {
-        if (!there || deleted || !state.hidden) say(rendered.status < 400 ? "" : inWords(rendered), true);
+        say(rendered.status < 400 ? "" : inWords(rendered), true);
         anchored(() => showEntry(entry.body));
         there = true;
         deleted = false;
         deletedAt = "";
         article.querySelector(".make")?.remove();
         article.classList.remove("is-deleted");
-        if (rendered.status >= 400 || !revision) isAt(entry.body.revision);
+        if (!revision) isAt(entry.body.revision);
         showTools();
-      } else if (entry.status === 404) absent();
+      } else if (there ? code === "NOT_FOUND" && !ctx.status.isIndexing : code) absent();
       else {
         failed = true;
-        say(inWords(entry), true);
+        if (code !== "NOT_FOUND") say(inWords(entry), true); // else a first index comes to it yet
       }
     } catch (error) {
       failed = true;

@@ -1,24 +1,10 @@
 // @ts-check
 // The knowledge bases, and what happened last.
 import { viewPath } from "../api.js";
-import { entryOf, unstored } from "../drafts.js";
+import { drafted } from "../drafts.js";
 import { openNewEntry } from "../later.js";
 import { make, refill } from "../html.js";
 import { plural } from "../words.js";
-
-/** The entries that have a draft; `id` is null for new ones. @returns {[string, string | null][]} */
-function drafted() {
-  const found = new Map();
-  try {
-    for (const key of [...Object.keys(localStorage), ...unstored.keys()]) {
-      const entry = entryOf(key);
-      if (entry) found.set(JSON.stringify(entry.slice(0, 2)), [entry[0], entry[1]]);
-    }
-  } catch {
-    // Denied.
-  }
-  return [...found.values()];
-}
 
 /** @param {any} ctx @param {HTMLElement} main */
 export function openHome(ctx, main) {

@@ -16,9 +16,9 @@ export function openProblems(ctx, main, { kb }) {
   );
   let before = "";
   function show() {
-    const found = store.problems.filter((/** @type {any} */ { kb_name }) => !kb || kb_name === kb);
+    const found = (store.problems ?? []).filter((/** @type {any} */ { kb_name }) => !kb || kb_name === kb);
     state.hidden = found.length > 0;
-    if (store.loaded) state.textContent = "No problems: every file could be read as an entry.";
+    if (store.problems) state.textContent = "No problems: every file could be read as an entry.";
     const now = JSON.stringify([found, store.loaded]);
     if (now === before) return;
     before = now;
