@@ -23,7 +23,7 @@ async ([module, options]) => {
     globalThis.countsMessages = true;
     const { set } = Object.getOwnPropertyDescriptor(MessagePort.prototype, "onmessage");
     Object.defineProperty(MessagePort.prototype, "onmessage", {
-      set(take) { set.call(this, (event) => (messages += "messages" in event.data, take(event))); },
+      set(take) { set.call(this, (event) => (messages += event.data?.messages ? 1 : 0, take(event))); },
     });
   }
   const heard = [], states = [];

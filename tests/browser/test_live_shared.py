@@ -243,7 +243,7 @@ def test_a_hole_in_what_comes_together_is_seen(open_page: Pages, watch: Watch) -
         "{ const { set } = Object.getOwnPropertyDescriptor(MessagePort.prototype, 'onmessage');"
         "  Object.defineProperty(MessagePort.prototype, 'onmessage', { set(take) {"
         "    set.call(this, (event) => {"
-        "      const { messages } = event.data;"
+        "      const { messages } = event.data ?? {};"
         "      if (messages?.length > 9 && !globalThis.lost) globalThis.lost = messages.splice(2, 1);"
         "      return take(event);"
         "    }); } }); }"
