@@ -49,7 +49,7 @@ CHROMIUM_ARGS = (
     "--ignore-certificate-errors",
 )
 
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 25_000
 """How long an expectation may take to come true: less than a test has, more than a busy machine needs."""
 
 SERVER_GONE = r"net::ERR_(CONNECTION|EMPTY_RESPONSE|SOCKET)|WebSocket connection to .* failed|Failed to fetch"

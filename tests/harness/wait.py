@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 def eventually(
     condition: Callable[[], T],
-    timeout_s: float = 10.0,
+    timeout_s: float = 20.0,
     *,
     what: str = "the condition",
     interval_s: float = 0.01,
