@@ -23,14 +23,15 @@ RANKS = {
     "live": 7,
     "roots": 8,
     "watching": 8,
-    "reconciler": 9,
-    "write_requests": 9,
-    "writer": 10,
-    "pipeline": 11,
-    "service": 12,
-    "server": 13,
-    "cli": 14,
-    "__main__": 15,
+    "git_patience": 9,
+    "reconciler": 10,
+    "write_requests": 10,
+    "writer": 11,
+    "pipeline": 12,
+    "service": 13,
+    "server": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 """A module may import those of its own room and of lower ranks."""
 
