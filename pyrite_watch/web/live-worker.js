@@ -24,7 +24,7 @@ const PING_EVERY = 512; // so many messages: then it is asked how far it is
 const PING_MS = 15_000;
 const BATCH_MS = 16; // what comes so soon after another goes along with what follows: a message costs a tab a task
 const BATCH_MAX_MS = 100; // in a storm: nobody reads along
-const MAX_BATCH = 256; // a tab takes them in one task
+const MAX_BATCH = 64; // a tab takes them in one task, and a frame is drawn between two
 const GONE_MS = 60_000; // only where there are no Web Locks: four pings without an answer
 
 const base = new URL("../", import.meta.url);

@@ -610,4 +610,20 @@ PAGE_MUTATIONS = (
         "[origin]",
         (f"{BROWSER}/test_page_lists.py::test_activity_tells_what_where_when_and_by_whom",),
     ),
+    Mutation(
+        "worker-batch",
+        "the worker sends a tab what comes together in one message",
+        f"{WEB}/live-worker.js",
+        "    if (this.batching) return;\n",
+        "",
+        (f"{BROWSER}/test_live_shared.py::test_a_storm_reaches_both_tabs_completely",),
+    ),
+    Mutation(
+        "batch-left",
+        "who leaves in the middle of it was not told the rest",
+        f"{WEB}/live/shared.js",
+        "      if (this.#port !== port) return undefined; // a listener has closed it: the rest was not told\n",
+        "",
+        (f"{BROWSER}/test_live_shared.py::test_a_tab_that_leaves_in_a_storm_knows_what_it_was_told",),
+    ),
 )
