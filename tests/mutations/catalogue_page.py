@@ -622,7 +622,7 @@ PAGE_MUTATIONS = (
         "batch-left",
         "who leaves in the middle of it was not told the rest",
         f"{WEB}/live/shared.js",
-        "      if (this.#port !== port) return undefined; // a listener has closed it: the rest was not told\n",
+        "      if (this.#port !== port) return undefined; // a listener has closed it: not told\n",
         "",
         (f"{BROWSER}/test_live_shared.py::test_a_tab_that_leaves_in_a_storm_knows_what_it_was_told",),
     ),

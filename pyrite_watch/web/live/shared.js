@@ -169,7 +169,7 @@ export class SharedFeed {
     this.lastHeard = Date.now();
     const port = this.#port;
     for (const [message, replayed] of messages) {
-      if (this.#port !== port) return undefined; // a listener has closed it: the rest was not told
+      if (this.#port !== port) return undefined; // a listener has closed it: not told
       this.cursor.joining = replayed;
       const verdict = this.cursor.take(message);
       if (verdict === "hole") return this.#restart();
