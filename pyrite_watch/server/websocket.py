@@ -166,9 +166,8 @@ class ConnectionManager:
         """Tell all sockets a dict, from any thread; returns at once, order kept."""
         frame = guest_frame(event)
         loop = self._loop
-        if (
-            loop is not None and loop.is_running()
-        ):  # else nobody has ever connected, or the server has stopped
+        # Else nobody has ever connected, or the server has stopped.
+        if loop is not None and loop.is_running():
             self.do_soon(partial(self.hub.publish, [frame]), loop)
 
     def do_soon(self, work: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:

@@ -475,12 +475,17 @@ def test_a_batch_that_has_no_room_forgets_nothing_when_it_fails(
 # -- git --------------------------------------------------------------------------------------------
 
 
-def test_a_young_lock_holds_the_changes_until_it_goes(filled: Bed) -> None:
-    """Row 12: one batch, one `kb_synced`."""
-    bed = filled
+def take_git_lock(bed: Bed) -> None:
+    """Make the KB a repository in which git is at work."""
     bed.path(".git").mkdir()
     bed.reconciler.look_at_roots()
     bed.path(".git/index.lock").touch()
+
+
+def test_a_young_lock_holds_the_changes_until_it_goes(filled: Bed) -> None:
+    """Row 12: one batch, one `kb_synced`."""
+    bed = filled
+    take_git_lock(bed)
     for number in range(20):
         bed.write(f"{number:02}.md", note(f"n{number:02}", "new"))
         bed.run(f"{number:02}.md").advance(0.02)
@@ -498,9 +503,7 @@ def test_what_no_hint_names_in_time_is_told_with_the_rest(filled: Bed) -> None:
     were a batch of their own."""
     bed = filled
     before = len(bed.reports)
-    bed.path(".git").mkdir()
-    bed.reconciler.look_at_roots()
-    bed.path(".git/index.lock").touch()
+    take_git_lock(bed)
     bed.write("00.md", note("n00", "new"))
     bed.run("00.md").advance(0.02)
     bed.write("01.md", note("n01", "new"))
@@ -512,6 +515,22 @@ def test_what_no_hint_names_in_time_is_told_with_the_rest(filled: Bed) -> None:
     bed.settle("01.md", "02.md", "new.md")
     assert bed.told() == []
     assert len([report for report in bed.reports[before:] if report.events]) == 1
+    bed.check()
+
+
+def test_where_there_are_many_files_hints_alone_count(filled: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compare all of them would hold up a save."""
+    monkeypatch.setattr("pyrite_watch.git_patience.MAX_LOOKED_OVER", 10)
+    bed = filled
+    take_git_lock(bed)
+    bed.write("00.md", note("n00", "new"))
+    bed.run("00.md").advance(0.02)
+    bed.write("01.md", note("n01", "new"))
+    bed.path(".git/index.lock").unlink()
+    bed.settle()
+    assert bed.told() == ["U n00 00.md"]
+    bed.settle("01.md")
+    assert bed.told() == ["U n01 01.md"]
     bed.check()
 
 
@@ -536,9 +555,7 @@ def test_what_is_held_is_kept_when_the_look_at_the_rest_fails(
 ) -> None:
     """SQLite is busy, say: all of it is dirty again, and the look is made again."""
     bed = filled
-    bed.path(".git").mkdir()
-    bed.reconciler.look_at_roots()
-    bed.path(".git/index.lock").touch()
+    take_git_lock(bed)
     bed.write("00.md", note("n00", "new"))
     bed.run("00.md").advance(0.02)
     bed.write("01.md", note("n01", "new"))
@@ -557,9 +574,7 @@ def test_what_is_held_is_kept_when_the_look_at_the_rest_fails(
 def test_a_lock_left_behind_holds_for_five_seconds(filled: Bed) -> None:
     """Row 15: events after the cap, and at once from then on."""
     bed = filled
-    bed.path(".git").mkdir()
-    bed.reconciler.look_at_roots()
-    bed.path(".git/index.lock").touch()
+    take_git_lock(bed)
     bed.write("00.md", note("n00", "new"))
     bed.run("00.md").advance(4.8)
     assert bed.told() == []

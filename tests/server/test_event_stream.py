@@ -235,6 +235,12 @@ def test_an_answer_that_is_read_slowly_comes_whole(
         assert taken > 8_000_000
 
 
+def test_a_frame_is_encoded_once_for_all_its_readers() -> None:
+    """And what was made is kept with it, in no cache that outlives it."""
+    frame = guest_frame({"type": "hello"})
+    assert stream_event(frame) is stream_event(frame) is frame.as_sse
+
+
 def test_a_guest_has_no_id(server: Served) -> None:
     """It is in no log: nobody could resume after it; and its type may be anything."""
     assert b"\nid:" not in b"\n" + stream_event(guest_frame({"type": "hello", "n": 1}))

@@ -431,19 +431,21 @@ def test_a_loop_that_ended_while_somebody_waited_is_forgotten_too() -> None:
     asyncio.run(scenario())
 
 
+async def refused_here(manager: ConnectionManager) -> None:
+    """In a loop that is not the manager's."""
+    fake = FakeSocket()
+    with pytest.raises(RuntimeError, match="one event loop"):
+        await manager.connect(ws(fake))
+    assert not fake.is_accepted
+
+
 def test_a_second_loop_at_the_same_time_is_refused() -> None:
     """The sockets of the first would silently hear nothing more."""
     manager = ConnectionManager()
 
-    async def second() -> None:
-        fake = FakeSocket()
-        with pytest.raises(RuntimeError, match="one event loop"):
-            await manager.connect(ws(fake))
-        assert not fake.is_accepted
-
     async def scenario() -> None:
         (fake,) = await connected(manager, 1)
-        await asyncio.to_thread(asyncio.run, second())
+        await asyncio.to_thread(asyncio.run, refused_here(manager))
         await manager.broadcast({"n": 1})
         assert fake.numbers == [1]
 
@@ -492,20 +494,30 @@ def test_a_manager_that_tells_an_apps_events_stays_in_its_loop() -> None:
     """Also while nobody is connected: events between would be missed, and nothing would say so."""
     manager = ConnectionManager()
 
-    async def second() -> None:
-        fake = FakeSocket()
-        with pytest.raises(RuntimeError, match="one event loop"):
-            await manager.connect(ws(fake))
-        assert not fake.is_accepted
-
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         manager.bind(loop)
         manager.claimed_by = loop
-        await asyncio.to_thread(asyncio.run, second())
+        await asyncio.to_thread(asyncio.run, refused_here(manager))
         (fake,) = await connected(manager, 1)
         await manager.broadcast({"n": 1})
         assert fake.numbers == [1]
+
+    asyncio.run(scenario())
+
+
+def test_a_manager_with_a_stream_stays_in_its_loop() -> None:
+    """The stream would hang: forgotten, and never woken."""
+    manager = ConnectionManager()
+
+    async def scenario() -> None:
+        manager.bind(asyncio.get_running_loop())
+        subscriber = manager.hub.subscribe()
+        manager.note_stream(subscriber)
+        await asyncio.to_thread(asyncio.run, refused_here(manager))
+        manager.broadcast_soon({"n": 1})
+        assert len(await subscriber.next_frames()) == 1
+        manager.forget_stream(subscriber)
 
     asyncio.run(scenario())
 

@@ -303,6 +303,18 @@ def test_metadata_cannot_name_another_id(bench: Bench) -> None:
     bench.ask("POST", "/api/entries", json={**asked, "metadata": {"id": "two-ids"}})
 
 
+def test_metadata_may_be_sent_back_as_it_is_shown(bench: Bench) -> None:
+    """Bug: an id that is a number in the file was refused as another one; so was one for a new entry."""
+    (bench.notes / "year.md").write_text("---\nid: 2024\ntitle: Year\n---\n\nText.\n", encoding="utf-8")
+    bench.ask("POST", "/api/index/sync", params={"kb": "notes", "wait": "true"})
+    shown = bench.ask("GET", "/api/entries/2024", params={"kb": "notes"})["metadata"]
+    assert shown["id"] == 2024
+    bench.ask("PUT", "/api/entries/2024", json={"kb": "notes", "metadata": {**shown, "status": "done"}})
+    assert "id: 2024\n" in (bench.notes / "year.md").read_text(encoding="utf-8")
+    asked = {"kb": "notes", "title": "Five", "id": "5", "metadata": {"id": 5}}
+    assert bench.ask("POST", "/api/entries", json=asked)["id"] == "5"
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_an_unknown_kb_is_404(bench: Bench, method: str) -> None:
     """On every write."""
