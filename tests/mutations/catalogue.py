@@ -1,6 +1,6 @@
 """One small change a mechanism, each of which takes it out.
 
-Those of the page are in `catalogue_page`, of what its server tells and how it ends in `catalogue_server`.
+Those of the page are in `catalogue_page` and `catalogue_editor`, those of the server in `catalogue_server`.
 """
 
 from __future__ import annotations
@@ -149,14 +149,6 @@ MUTATIONS = (
         "            if trouble.is_new_folder:\n",
         "            if False:\n",
         (f"{HARD}/test_links_and_rights.py::test_new_folders_again_and_again",),
-    ),
-    Mutation(
-        "capture-signals",
-        "a signal ends the server between two ticks",
-        "pyrite_watch/cli/server.py",
-        "        yield\n",
-        "        with super().capture_signals():\n            yield\n",
-        ("tests/cli/test_server.py::test_a_signal_ends_it_between_two_ticks",),
     ),
     Mutation(
         "sweep-after-rebuild",
@@ -428,46 +420,6 @@ MUTATIONS = (
         ("tests/index/test_upgrade.py",),
     ),
     Mutation(
-        "woken-once",
-        "a storm from a thread wakes the loop once",
-        "pyrite_watch/live/inbox.py",
-        "            self._is_woken = True\n",
-        "            self._is_woken = False\n",
-        ("tests/server/test_manager.py",),
-    ),
-    Mutation(
-        "woken-again",
-        "what is told after the loop has begun to publish is not left behind",
-        "pyrite_watch/live/inbox.py",
-        "    def _do_all(self) -> None:\n        self._is_woken = False\n",
-        "    def _do_all(self) -> None:\n",
-        ("tests/server/test_manager.py",),
-    ),
-    Mutation(
-        "sub-path",
-        "a proxy may leave the sub-path on",
-        "pyrite_watch/server/guard.py",
-        "        self._take_off_sub_path(scope)\n",
-        "",
-        ("tests/server/test_guard.py::test_the_app_sees_no_sub_path",),
-    ),
-    Mutation(
-        "own-segments",
-        "what may be ours is not taken off",
-        "pyrite_watch/server/guard.py",
-        ' or prefix.split("/")[1] in OWN_SEGMENTS',
-        "",
-        ("tests/server/test_guard.py::test_the_app_sees_no_sub_path",),
-    ),
-    Mutation(
-        "cut-short",
-        "a request that the stop cuts short is no traceback",
-        "pyrite_watch/cli/server.py",
-        '        logging.getLogger("uvicorn.error").addFilter(_is_worth_telling)\n',
-        "",
-        ("tests/cli/test_server.py",),
-    ),
-    Mutation(
         "leftovers",
         "what a crash left of a write is removed",
         "pyrite_watch/pipeline.py",
@@ -570,30 +522,6 @@ MUTATIONS = (
         ("tests/e2e/test_exit_codes.py",),
     ),
     Mutation(
-        "skip-known",
-        "a reader that joined is not told again what its replay had",
-        "pyrite_watch/live/subscriber.py",
-        "        is_new = frame.offset is None or frame.offset > self.skip_until\n",
-        "        is_new = True\n",
-        ("tests/live",),
-    ),
-    Mutation(
-        "full-socket",
-        "nothing goes past what waits in a transport's buffer",
-        "pyrite_watch/live/hub.py",
-        "        sink.on_full = lambda: self._leave_current(subscriber)\n",
-        "        sink.on_full = lambda: None\n",
-        ("tests/live/test_feeding.py",),
-    ),
-    Mutation(
-        "cut-off",
-        "who falls off the log is cut off",
-        "pyrite_watch/live/hub.py",
-        "        if self._log.start != start:\n            self._cut_off_slow()\n",
-        "",
-        ("tests/live",),
-    ),
-    Mutation(
         "long-excerpts",
         "of a long text FTS5 gets only a window to make a snippet of",
         "pyrite_watch/index/search.py",
@@ -602,44 +530,12 @@ MUTATIONS = (
         ("tests/index/test_search.py::test_many_hits_in_one_entry_do_not_hold_a_search_up",),
     ),
     Mutation(
-        "body-limit",
-        "a request may be as long as an entry, and no longer",
-        "pyrite_watch/server/bodies.py",
-        "            if len(body) > most:\n",
-        "            if len(body) > 100 * most:\n",
-        ("tests/server/test_bodies.py",),
-    ),
-    Mutation(
-        "few-faults",
-        "of what is wrong with a request only the beginning is told",
-        "pyrite_watch/server/bodies.py",
-        "error.errors()[:MAX_FAULTS]]",
-        "error.errors()]",
-        ("tests/server/test_bodies.py",),
-    ),
-    Mutation(
         "early-size",
         "what no front matter can hold is refused before it is written",
         "pyrite_watch/disk/edit.py",
         "    _check_size(ordered, path)\n",
         "",
         ("tests/server/test_bodies.py",),
-    ),
-    Mutation(
-        "stop-calls",
-        "a stop gives up what has not begun, and who waits for it is told at once",
-        "pyrite_watch/cli/server.py",
-        "        self._live.pipeline.begin_stop()\n",
-        "",
-        ("tests/cli/test_server.py::test_who_waits_for_the_writing_thread_is_told_of_the_stop",),
-    ),
-    Mutation(
-        "stop-answer",
-        "who waits for what a stop has cut short is told so",
-        "pyrite_watch/server/context.py",
-        "            if not has_begun:\n",
-        "            if False:\n",
-        ("tests/cli/test_server.py::test_who_waits_for_the_writing_thread_is_told_of_the_stop",),
     ),
 )
 """In the order of a change's way: settle, look, watch, decide, commit, tell."""
