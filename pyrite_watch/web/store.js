@@ -7,7 +7,8 @@ import { ask, entryPath, get, part } from "./api.js";
 
 const SLICE_MS = 8;
 const MAX_SINGLES = 30; // more titles of one KB than this come as its state: one request instead
-const RELOAD_EVERY_MS = 2_000; // the server has to write it all, and this page to throw away what it had
+const QUIET_MS = 250; // so long after the last event: a burst is asked for once
+const RELOAD_EVERY_MS = 5_000; // in one that does not end: it all has to be written, read, and thrown away
 const RETRY_MS = 5_000;
 const HIDDEN_FLUSH_MS = 1_000; // a hidden tab gets no frames
 const IDLE_MS = 50; // after so long a pause an event is applied at once, not with the next frame
@@ -15,7 +16,7 @@ const STORM_EVENTS = 100; // in one second: nobody reads along, and drawing take
 const STORM_FLUSH_MS = 500;
 const MAX_HELD = 20_000;
 
-/** @typedef {{kb_name: string, id: string, path: string, title: string, entry_type: string, tags: string[], revision: string, updated_at: string}} Entry */
+/** @typedef {{kb_name: string, id: string, path: string, title: string, entry_type: string, tags: string[], updated_at: string}} Entry */
 /** @typedef {{kb?: string, id?: string, tell: (kbs: Set<string>, keys: Set<string>) => void}} Observer */
 
 /** Every key, for little: a KB may have thousands. @type {any} */
@@ -24,8 +25,8 @@ const ANY = { has: () => true };
 /** @param {string} kb @param {string} id */
 export const keyOf = (kb, id) => `${kb}\n${id}`;
 
-/** Let the browser paint and answer in between. @returns {Promise<void>} */
-export const breathe = () => /** @type {any} */ (globalThis).scheduler?.yield?.() ?? new Promise((done) => setTimeout(done));
+/** Let the browser paint and answer in between: `scheduler.yield` comes before the next frame. A hidden tab draws none, and its timers are slow. */
+const breathe = () => document.hidden || new Promise((done) => setTimeout(done));
 
 export class Store {
   /** @type {Map<string, any>} As of `/api/kbs`, in its order. */
@@ -50,7 +51,7 @@ export class Store {
   /** @type {Map<string, Map<string, number>>} KB → id → offset of the event that asks for it. */ #wanted = new Map();
   /** @type {Map<string, {epoch: string, offset: number}>} What is known of a KB is at least as new as this. */ #knownAt = new Map();
   /** @type {Map<string, any[]>} Events that came while the KB's state was loaded. */ #meanwhile = new Map();
-  /** @type {Map<string, number>} */ #reloadedAt = new Map();
+  /** @type {Map<string, number>} KB → since when something is wanted, or its state came. */ #wantedSince = new Map();
   /** @type {Promise<void>} */ #loads = Promise.resolve();
   /** @type {string | undefined} The KBs whose state was loaded. */ #names;
   #scheduled = false;
@@ -175,7 +176,7 @@ export class Store {
     const since = this.#meanwhile.get(kb) ?? [];
     this.#meanwhile.delete(kb); // before they are applied: else each would be noted again, for ever
     for (const event of since) this.#apply(event, new Set(), new Set());
-    this.#reloadedAt.set(kb, performance.now());
+    this.#wantedSince.set(kb, performance.now());
   }
 
   // ---- events
@@ -269,9 +270,10 @@ export class Store {
       this.#wanted.get(kb)?.delete(id);
     } else {
       const entry = known.get(id);
-      if (entry) known.set(id, { ...entry, path: event.path, revision: event.revision, updated_at: event.ts });
+      if (entry) entry.path = event.path; // in its place: thousands in a storm
       let wanted = this.#wanted.get(kb);
       if (!wanted) this.#wanted.set(kb, (wanted = new Map()));
+      if (!wanted.size) this.#wantedSince.set(kb, performance.now());
       wanted.set(id, offset);
     }
     kbs.add(kb);
@@ -288,14 +290,21 @@ export class Store {
     kbs.add(name);
   }
 
+  /** The KB of which the least is wanted: what is edited in one does not wait for the storm in another. */
+  #fewest() {
+    return [...this.#wanted].filter(([, ids]) => ids.size).sort(([, a], [, b]) => a.size - b.size)[0];
+  }
+
   async #fetch() {
     if (this.#fetching || this.paused) return;
     this.#fetching = true;
     try {
-      for (let kb; !this.paused && (kb = [...this.#wanted].find(([, ids]) => ids.size)?.[0]) !== undefined; ) {
-        const wanted = /** @type {Map<string, number>} */ (this.#wanted.get(kb));
+      for (let next; !this.paused && (next = this.#fewest()); ) {
+        const [kb, wanted] = next;
         if (wanted.size > MAX_SINGLES) {
-          const wait = (this.#reloadedAt.get(kb) ?? -RELOAD_EVERY_MS) + RELOAD_EVERY_MS - performance.now();
+          const now = performance.now();
+          const quietAt = (this.#queue.length ? now : this.#flushedAt) + QUIET_MS;
+          const wait = Math.min(quietAt, (this.#wantedSince.get(kb) ?? 0) + RELOAD_EVERY_MS) - now;
           if (wait > 0) await new Promise((done) => setTimeout(done, wait));
           else await this.#loadState(kb); // meanwhile it may be fewer, or one pauses
         } else {
@@ -325,8 +334,8 @@ export class Store {
     if (this.paused || wanted?.get(id) !== offset) return; // a newer event, a deletion, or the whole state came meanwhile
     wanted.delete(id);
     if (!ok) return void this.of(kb).delete(id);
-    const { path, title, entry_type, tags, revision, updated_at } = body;
-    this.of(kb).set(id, { kb_name: kb, id, path, title, entry_type, tags, revision, updated_at });
+    const { path, title, entry_type, tags, updated_at } = body;
+    this.of(kb).set(id, { kb_name: kb, id, path, title, entry_type, tags, updated_at });
   }
 }
 

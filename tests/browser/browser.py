@@ -76,12 +76,14 @@ def wait_for(page: Page, expression: str, timeout_ms: float = TIMEOUT_MS) -> Any
     Playwright's `wait_for_function` cannot be used: it needs the `unsafe-eval` that the policy forbids.
     """
     deadline_s = time.monotonic() + timeout_ms / 1_000
+    pause_ms = 20.0
     while True:
         value = page.evaluate(expression)
         if value:
             return value
         assert time.monotonic() < deadline_s, f"not within {timeout_ms:g} ms: {expression}; last: {value!r}"
-        page.wait_for_timeout(20)
+        page.wait_for_timeout(pause_ms)
+        pause_ms = min(100, 1.25 * pause_ms)  # each time costs three processes some
 
 
 def first_view_sizes(page: Page, address: str, shown: str) -> dict[str, int]:

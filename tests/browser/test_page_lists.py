@@ -296,6 +296,18 @@ def test_rows_are_as_far_apart_as_they_are_high(open_page: Pages, watch: Watch) 
     assert boxes[1]["y"] - boxes[0]["y"] == boxes[0]["height"] == 75
 
 
+def test_a_hit_that_goes_hands_its_focus_on(open_page: Pages, watch: Watch) -> None:
+    """A hit that stays keeps it; with one that goes it was lost, and is on the heading now."""
+    page = live(open_page("/search?q=Text"))
+    page.locator("main [data-id=entry-2] a").focus()
+    (watch.kb / "entry-3.md").unlink()
+    expect(page.locator("main [data-id=entry-3]")).to_have_count(0)
+    expect(page.locator("main [data-id=entry-2] a")).to_be_focused()
+    (watch.kb / "entry-2.md").unlink()
+    expect(page.locator("main [data-id=entry-2]")).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
 def test_a_search_looks_again_when_the_server_is_back(open_page: Pages, watch: Watch) -> None:
     """Bug: one that was asked while it was away said so for ever."""
     open_page.expect_complaint("net::ERR_FAILED")

@@ -47,12 +47,16 @@ STORE = """async () => {
   const store = new Store();
   store.loaded = true;
   const asked = []; // how each request for the state is answered; others never are
-  window.fetch = (url) => new Promise((answer) => String(url).includes("api/state") && asked.push(answer));
+  const addresses = [];
+  window.fetch = (url) => new Promise((answer) => {
+    addresses.push(String(url));
+    if (String(url).includes("api/state")) asked.push(answer);
+  });
   let offset = 0;
-  const change = (count) => {
+  const change = (count, kb_name = "kb") => {
     for (let n = 1; n <= count; n++) {
       offset += 1;
-      const event = { type: "entry_updated", kb_name: "kb", entry_id: `e-${n}`, epoch: "e", offset };
+      const event = { type: "entry_updated", kb_name, entry_id: `e-${n}`, epoch: "e", offset };
       store.receive(event, {});
     }
   };
@@ -68,7 +72,7 @@ STORE = """async () => {
     };
     asked.at(-1)(new Response(new ReadableStream({ pull }, { highWaterMark: 0 })));
   });
-  window.tried = { store, asked, change, answer, title: () => store.of("kb").get("e-1")?.title };
+  window.tried = { store, asked, addresses, change, answer, title: () => store.of("kb").get("e-1")?.title };
 }"""
 """Lets a page have a store that the test feeds, and whose requests it answers."""
 
@@ -104,6 +108,38 @@ def test_a_few_events_are_told_frame_by_frame(open_page: Pages, watch: Watch) ->
     """Less than a storm is shown as it comes."""
     told, _ = feed(open_page("/problems"), groups=60, each=1, every_ms=25, then_ms=200)
     assert len(told) >= 20
+
+
+def test_a_burst_is_asked_for_once_when_it_is_through(open_page: Pages, watch: Watch) -> None:
+    """A state is much to write and to read: one after the burst, and one each 5 s of what does not end."""
+    page = open_page("/problems")
+    page.clock.install(time=0)
+    page.clock.pause_at(1_000)
+    page.evaluate(STORE)
+
+    def storm(for_ms: int) -> None:
+        for _ in range(for_ms // 200):
+            page.evaluate("tried.change(40)")
+            page.clock.run_for(200)
+
+    storm(2_000)
+    assert page.evaluate("tried.asked.length") == 0
+    page.clock.run_for(1_000)
+    assert page.evaluate("tried.asked.length") == 1
+    page.evaluate("tried.answer(40)")
+    storm(4_000)
+    assert page.evaluate("tried.asked.length") == 1
+    storm(2_000)
+    assert page.evaluate("tried.asked.length") == 2
+
+
+def test_an_edit_does_not_wait_for_the_storm_in_another_kb(open_page: Pages, watch: Watch) -> None:
+    """What is wanted of the one is little, and asked for first."""
+    page = open_page("/problems")
+    page.evaluate(STORE)
+    page.evaluate("tried.change(40); tried.change(1, 'other')")
+    wait_for(page, "tried.addresses.length")
+    assert "api/entries/e-1?kb=other" in page.evaluate("tried.addresses[0]")
 
 
 def test_pause_holds_a_storm_that_is_under_way(open_page: Pages, watch: Watch) -> None:
@@ -145,6 +181,22 @@ def test_pause_holds_an_entry_that_was_asked_for(open_page: Pages, watch: Watch)
     expect(row).to_have_text("Title of entry-2")
     page.keyboard.press("p")
     expect(row).to_have_text("New")
+
+
+def test_a_changed_entry_goes_nowhere_but_to_its_place(open_page: Pages, watch: Watch) -> None:
+    """Bug: one whose file says when it was updated went to the top, and back when that was known."""
+    old = "---\nid: entry-2\ntitle: Old\nupdated_at: 2001-01-01T00:00:00Z\n---\n\n{}\n"
+    (watch.kb / "entry-2.md").write_text(old.format("Text."), encoding="utf-8")
+    page = live(open_page("/k/small"))
+    rows = page.locator("main [data-id]")
+    expect(rows.last).to_have_attribute("data-id", "entry-2")
+    answers = Held(page, "/api/entries/entry-2")
+    (watch.kb / "entry-2.md").write_text(old.format("Changed.").replace("Old", "New"), encoding="utf-8")
+    answers.wait(1)
+    page.evaluate(TWO_FRAMES)
+    expect(rows.last).to_have_attribute("data-id", "entry-2")
+    answers.let()
+    expect(rows.last.locator("a")).to_have_text("New")
 
 
 def test_what_was_not_shown_yet_when_one_pauses_is_held_and_counted(open_page: Pages, watch: Watch) -> None:

@@ -27,6 +27,8 @@ import socket
 import sys
 import threading
 
+from pyrite_watch.server.page import _web_files
+
 REQUEST_BYTES = 65_536
 
 PRELOADED = (
@@ -115,6 +117,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     for name in PRELOADED:
         importlib.import_module(name)
+    _web_files()  # the page's files are read, and trimmed, once
     gc.freeze()  # a collection in a fork would copy the pages of all of these
     arguments = serve(control)
     if arguments is not None:

@@ -8,22 +8,27 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+FIRST_PAUSE_S = 0.01
+LONGEST_PAUSE_S = 0.06
+
 
 def eventually(
     condition: Callable[[], T],
     timeout_s: float = 20.0,
     *,
     what: str = "the condition",
-    interval_s: float = 0.01,
+    interval_s: float | None = None,
 ) -> T:
     """Ask `condition` until it gives something true, and return that.
 
-    An AssertionError inside it means "not yet"; any other exception ends the wait at once.
+    An AssertionError inside it means "not yet"; any other exception ends the wait at once. Without an interval
+    it asks often at first, then rarer: that costs the process that is asked as much as it costs this one.
 
     Raises:
         AssertionError: at the deadline, with the last value or the last failed assertion.
     """
     deadline = time.monotonic() + timeout_s
+    pause_s = interval_s or FIRST_PAUSE_S
     while True:
         seen: object
         try:
@@ -35,4 +40,6 @@ def eventually(
             seen = f"AssertionError: {error}"
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}; last seen: {seen}")
-        time.sleep(interval_s)
+        time.sleep(pause_s)
+        if interval_s is None:
+            pause_s = min(LONGEST_PAUSE_S, 1.25 * pause_s)

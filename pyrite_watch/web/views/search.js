@@ -44,7 +44,9 @@ export function openSearch(ctx, main, { q }) {
       make("div.row-line", {}, make("a.name", { href: viewPath(hit.kb_name, hit.id) }, make("bdi", {}, hit.title)), make("span.meta", {}, make("bdi", {}, hit.kb_name), ` · ${hit.entry_type}`)),
       hit.snippet && make("p", { dir: "auto" }, fragmentOf(hit.snippet)),
     )));
-    if (focused) [...list.children].find(({ dataset }) => dataset.kb === focused.kb && dataset.id === focused.id)?.querySelector("a").focus({ preventScroll: true });
+    if (!focused) return;
+    const hit = [...list.children].find(({ dataset }) => dataset.kb === focused.kb && dataset.id === focused.id);
+    (hit ?? main).querySelector("a, h1")?.focus({ preventScroll: true });
   }
   const ready = run();
   return {
