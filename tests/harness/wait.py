@@ -21,8 +21,8 @@ def eventually(
 ) -> T:
     """Ask `condition` until it gives something true, and return that.
 
-    An AssertionError inside it means "not yet"; any other exception ends the wait at once. Without an interval
-    it asks often at first, then rarer: that costs the process that is asked as much as it costs this one.
+    An AssertionError inside it means "not yet"; any other exception ends the wait at once. Without an
+    interval it asks often at first, then rarer: that costs whom it asks as much as it costs this process.
 
     Raises:
         AssertionError: at the deadline, with the last value or the last failed assertion.
