@@ -265,18 +265,19 @@ export class Store {
     const at = this.#knownAt.get(kb);
     if (at && at.epoch === epoch && offset <= at.offset) return;
     const known = this.of(kb);
+    const entry = known.get(id);
+    // Else the lists have nothing to show of it yet, which would be thousands of times in a storm.
+    if (entry && (type === "entry_deleted" || entry.path !== event.path)) kbs.add(kb);
     if (type === "entry_deleted") {
       known.delete(id);
       this.#wanted.get(kb)?.delete(id);
     } else {
-      const entry = known.get(id);
-      if (entry) entry.path = event.path; // in its place: thousands in a storm
+      if (entry) entry.path = event.path;
       let wanted = this.#wanted.get(kb);
       if (!wanted) this.#wanted.set(kb, (wanted = new Map()));
       if (!wanted.size) this.#wantedSince.set(kb, performance.now());
       wanted.set(id, offset);
     }
-    kbs.add(kb);
     keys.add(keyOf(kb, id));
   }
 

@@ -142,6 +142,29 @@ def test_an_edit_does_not_wait_for_the_storm_in_another_kb(open_page: Pages, wat
     assert "api/entries/e-1?kb=other" in page.evaluate("tried.addresses[0]")
 
 
+def test_a_list_is_told_when_it_has_something_else_to_show(open_page: Pages, watch: Watch) -> None:
+    """What changed in an entry is asked for first: until then a storm is no work for the lists."""
+    page = open_page("/problems")
+    page.evaluate(STORE)
+    told = page.evaluate(
+        """() => {
+          let times = 0;
+          tried.store.of("kb").set("e-1", { id: "e-1", path: "a.md" });
+          tried.store.observe({ kb: "kb", tell: () => (times += 1) });
+          let offset = 0;
+          const tell = (type, path) => {
+            const before = times;
+            offset += 1;
+            tried.store.receive({ type, kb_name: "kb", entry_id: "e-1", path, epoch: "e", offset }, {});
+            tried.store.flush();
+            return times - before;
+          };
+          return [tell("entry_updated", "a.md"), tell("entry_updated", "b.md"), tell("entry_deleted", "b.md")];
+        }"""
+    )
+    assert told == [0, 1, 1]
+
+
 def test_pause_holds_a_storm_that_is_under_way(open_page: Pages, watch: Watch) -> None:
     """Bug: a whole state that was on its way, or waited for, changed the list under the reader's eyes."""
     page = open_page("/problems")
