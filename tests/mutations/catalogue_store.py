@@ -1,0 +1,147 @@
+"""The mechanisms of the page's replica, as `catalogue` has them: each is caught in a real browser."""
+
+from __future__ import annotations
+
+from mutations.mutation import Mutation
+
+WEB = "pyrite_watch/web"
+BROWSER = "tests/browser"
+
+STORE_MUTATIONS = (
+    Mutation(
+        "page-storm",
+        "a storm is told twice a second, not each frame",
+        f"{WEB}/store.js",
+        "if (!isRest && this.#recent(now) > STORM_EVENTS)",
+        "if (false)",
+        (f"{BROWSER}/test_page_store.py",),
+    ),
+    Mutation(
+        "page-after-storm",
+        "what comes after a storm is told at once",
+        f"{WEB}/store.js",
+        "return this.#count * Math.max(0, 1 - (now - this.#flushedAt) / 1_000);",
+        "return this.#count;",
+        (f"{BROWSER}/test_page_store.py",),
+    ),
+    Mutation(
+        "page-pause",
+        "pause holds what comes",
+        f"{WEB}/store.js",
+        "    this.paused = true;\n",
+        "",
+        (f"{BROWSER}/test_page_live.py::test_pause_holds_and_counts_and_resume_merges",),
+    ),
+    Mutation(
+        "reload-fetch",
+        "what comes while everything is loaded again is asked for",
+        f"{WEB}/store.js",
+        "    this.#fetch(); // what came meanwhile\n",
+        "",
+        (f"{BROWSER}/test_page_late.py::test_what_comes_while_everything_is_loaded_again_is_listed",),
+    ),
+    Mutation(
+        "list-retry",
+        "a title that was refused is asked for again",
+        f"{WEB}/store.js",
+        "      this.#retryTimer ||= ",
+        "      if (false) this.#retryTimer ||= ",
+        (f"{BROWSER}/test_page_late.py::test_what_was_refused_once_comes_by_itself",),
+    ),
+    Mutation(
+        "page-problems",
+        "problems that are not known are not denied",
+        f"{WEB}/store.js",
+        "    else this.loadKbsSoon(RETRY_MS);\n    this.#tell",
+        "    else this.problems = [];\n    this.#tell",
+        (f"{BROWSER}/test_page_late.py::test_problems_that_are_not_known_are_not_denied",),
+    ),
+    Mutation(
+        "page-kb-gone",
+        "a KB that is served no more leaves its list",
+        f"{WEB}/store.js",
+        "    await this.#loadState(); // no event",
+        "    // no event",
+        (f"{BROWSER}/test_page_lists.py::test_a_kb_that_is_served_no_more_leaves_its_list",),
+    ),
+    Mutation(
+        "pause-flight",
+        "a KB's state that is on its way waits for resume",
+        f"{WEB}/store.js",
+        "      } else if (this.paused) return; // it stays wanted\n",
+        "      } else if (false) return;\n",
+        (f"{BROWSER}/test_page_store.py::test_pause_holds_a_storm_that_is_under_way",),
+    ),
+    Mutation(
+        "pause-wait",
+        "a KB's state is not asked for while one pauses",
+        f"{WEB}/store.js",
+        "for (let next; !this.paused && (next = ",
+        "for (let next; (next = ",
+        (f"{BROWSER}/test_page_store.py::test_pause_holds_a_storm_that_is_under_way",),
+    ),
+    Mutation(
+        "pause-one",
+        "an entry that was asked for waits for resume",
+        f"{WEB}/store.js",
+        "    if (this.paused || wanted?.get",
+        "    if (wanted?.get",
+        (f"{BROWSER}/test_page_store.py::test_pause_holds_an_entry_that_was_asked_for",),
+    ),
+    Mutation(
+        "pause-queued",
+        "what was not shown yet when one pauses is counted",
+        f"{WEB}/store.js",
+        "    for (const [event] of this.#queue) this.#hold(event);",
+        "",
+        (f"{BROWSER}/test_page_store.py::test_what_was_not_shown_yet_when_one_pauses_is_held_and_counted",),
+    ),
+    Mutation(
+        "pause-most",
+        "too much to merge is dropped",
+        f"{WEB}/store.js",
+        "    if (this.#queue.length > MAX_HELD) this.drop();\n",
+        "",
+        (f"{BROWSER}/test_page_store.py::test_too_much_to_merge_is_dropped_and_loaded_by_resume",),
+    ),
+    Mutation(
+        "store-quiet",
+        "a KB's state is asked for when a burst is through",
+        f"{WEB}/store.js",
+        "(this.#queue.length ? now : this.#flushedAt) + QUIET_MS",
+        "0",
+        (f"{BROWSER}/test_page_store.py::test_a_burst_is_asked_for_once_when_it_is_through",),
+    ),
+    Mutation(
+        "store-endless",
+        "a burst that does not end is asked for all the same",
+        f"{WEB}/store.js",
+        "Math.min(quietAt, (this.#wantedSince.get(kb) ?? 0) + RELOAD_EVERY_MS)",
+        "quietAt",
+        (f"{BROWSER}/test_page_store.py::test_a_burst_is_asked_for_once_when_it_is_through",),
+    ),
+    Mutation(
+        "store-fewest",
+        "an edit in one KB does not wait for the storm in another",
+        f"{WEB}/store.js",
+        ".sort(([, a], [, b]) => a.size - b.size)",
+        "",
+        (f"{BROWSER}/test_page_store.py::test_an_edit_does_not_wait_for_the_storm_in_another_kb",),
+    ),
+    Mutation(
+        "store-own-time",
+        "a list shows the entry's own time, not the event's",
+        f"{WEB}/store.js",
+        "      if (entry) entry.path = event.path;\n",
+        "      if (entry) entry.path = event.path, entry.updated_at = event.ts, kbs.add(kb);\n",
+        (f"{BROWSER}/test_page_store.py::test_a_changed_entry_goes_nowhere_but_to_its_place",),
+    ),
+    Mutation(
+        "store-told",
+        "a list is told when there is something else to show",
+        f"{WEB}/store.js",
+        "    if (entry && (type === ",
+        "    if (true || (type === ",
+        (f"{BROWSER}/test_page_store.py::test_a_list_is_told_when_it_has_something_else_to_show",),
+    ),
+)
