@@ -6,9 +6,11 @@ cannot be watched is swept every few seconds, and whoever asks is told so.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -173,18 +175,35 @@ def _watch(
     on_trouble: Callable[[WatchTrouble], None],
 ) -> Watcher | None:
     for last in (False,) * (_TRIES - 1) + (True,):
-        roots = sorted({_real(kb.root) for kb in kbs if os.path.isdir(kb.root)})
+        roots = _roots_there(kbs)
         # By both ways: where the folder is, and where the link to it is.
         parents = {parent for kb in kbs for parent in (_real(kb.root).parent, _real(kb.root.parent))}
         there = sorted(filter(_is_watchable, parents))
         if not roots and not there:
             return None
         try:
-            return Watcher(roots, there, on_hints, on_trouble)
+            watcher = Watcher(sorted(roots), there, on_hints, on_trouble)
         except FileNotFoundError:
             if last:  # a root that goes between the look and the watch: look again
                 raise
+            continue
+        if _roots_there(kbs) != roots:
+            # It came before its parent was watched: nobody has told of that, and it may look as it ever did.
+            on_trouble(WatchTrouble("a root was touched meanwhile", is_dead=False, is_new_folder=True))
+        return watcher
     raise AssertionError("unreachable")
+
+
+def _roots_there(kbs: Iterable[KnowledgeBase]) -> dict[Path, tuple[int, int]]:
+    """The real paths of the roots that are there, and which folder each of them is."""
+    found = {}
+    for kb in kbs:
+        with contextlib.suppress(OSError):
+            real = _real(kb.root)
+            status = os.stat(real)
+            if stat.S_ISDIR(status.st_mode):
+                found[real] = (status.st_dev, status.st_ino)
+    return found
 
 
 def _is_watchable(parent: Path) -> bool:

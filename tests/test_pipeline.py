@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.wait import eventually
 
+from pyrite_watch.disk import watch
 from pyrite_watch.model.kb import KbName, KnowledgeBase
 from pyrite_watch.pipeline import SWEEP_FACTOR, Pipeline
 from pyrite_watch.reconciler import Compared, Reconciler
 from pyrite_watch.roots import WatchedKb
 from pyrite_watch.settings import Settings
+from pyrite_watch.watching import Watching
 
 NAMES = ("first", "second")
 
 
-def make_pipeline(roots: Mapping[str, Path], state_dir: Path) -> Pipeline:
+def make_pipeline(roots: Mapping[str, Path], state_dir: Path, sweep_min_s: float = 0.2) -> Pipeline:
     """One that sweeps often, over KBs of one entry each; not opened."""
     for root in roots.values():
         root.mkdir()
         (root / "a.md").write_text("Text.\n")
     kbs = tuple(KnowledgeBase(KbName(name), root) for name, root in roots.items())
-    return Pipeline(Settings(kbs, state_dir, sweep_min_s=0.2))
+    return Pipeline(Settings(kbs, state_dir, sweep_min_s=sweep_min_s))
 
 
 class Watched:
@@ -90,6 +92,43 @@ def test_a_sweep_serves_the_others_between_two_knowledge_bases(watched: Watched)
     watched.after_walk["first"] = save
     eventually(lambda: told_meanwhile)
     assert told_meanwhile == [True]
+
+
+def test_a_root_that_is_back_before_its_parent_is_watched_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: away as the watcher was made anew, there at the looks before and after it: deaf until a sweep."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state-home"))
+    root, away = tmp_path / "first", tmp_path / "away"
+    told: list[dict[str, Any]] = []
+    make, open_notify = Watching._make, watch._open_notify
+
+    def make_meanwhile(watching: Watching, kbs: Sequence[KnowledgeBase]) -> None:
+        monkeypatch.setattr(Watching, "_make", make)
+        root.rename(away)
+        make(watching, kbs)
+
+    def open_late(paths: Sequence[Path], recursive: bool) -> object:
+        if tmp_path in paths and away.exists():
+            away.rename(root)
+        return open_notify(paths, recursive)
+
+    pipeline = make_pipeline({"first": root}, tmp_path / "state", sweep_min_s=3_600)
+    pipeline.listeners.append(
+        lambda report: told.extend(json.loads(event.message) for event in report.events)
+    )
+    pipeline.open()
+    pipeline.start()
+    try:
+        eventually(pipeline.ready.is_set)
+        monkeypatch.setattr(Watching, "_make", make_meanwhile)
+        monkeypatch.setattr(watch, "_open_notify", open_late)
+        pipeline._inbox.put(lambda: pipeline._watching.replace("a root was touched"))
+        eventually(lambda: pipeline.metrics.watch_rebuilds and pipeline.metrics.sweeps)
+        (root / "a.md").write_text("Changed.\n")
+        eventually(lambda: [event["entry_id"] for event in told if event["type"] == "entry_updated"], 10)
+    finally:
+        pipeline.stop()
 
 
 class Clock:

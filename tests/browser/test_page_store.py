@@ -166,6 +166,25 @@ def test_a_list_is_told_when_it_has_something_else_to_show(open_page: Pages, wat
     assert told == [0, 1, 1]
 
 
+def test_while_a_state_is_read_all_else_has_its_turn(open_page: Pages, watch: Watch) -> None:
+    """Bug: what came after each slice was the next one, and 100 ms long no frame was drawn."""
+    page = open_page("/problems")
+    page.evaluate(STORE)
+    turns = page.evaluate(
+        """() => new Promise((done) => {
+          const line = (n) => JSON.stringify({ kb_name: "kb", id: `e-${n}`, title: "As long as many are" });
+          const lines = Array.from({ length: 100_000 }, (_, n) => line(n));
+          const text = [JSON.stringify({ epoch: "e", offset: 1 }), ...lines].join("\\n");
+          let turns;
+          window.fetch = async () => ((turns = 0), new Response(text));
+          setInterval(() => (turns += 1), 0);
+          tried.store.observe({ kb: "kb", tell: () => tried.title() && done(turns) });
+          tried.change(40);
+        })"""
+    )
+    assert turns > 5  # none at all without a pause
+
+
 def test_pause_holds_a_storm_that_is_under_way(open_page: Pages, watch: Watch) -> None:
     """Bug: a whole state that was on its way, or waited for, changed the list under the reader's eyes."""
     page = open_page("/problems")

@@ -211,6 +211,41 @@ def test_a_root_that_is_not_there_is_watched_for_by_its_parent(
     assert mode.poll_s is None
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "is_told"),
+    [("away", "there", True), ("there", "another", True), ("there", "away", True), ("there", "there", False)],
+)
+def test_a_root_that_comes_before_its_parent_is_watched_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, is_told: bool
+) -> None:
+    """Bug: it was not watched, no notification came, and it looked as at the last look: deaf from then on."""
+    root, away = tmp_path / "notes" / "kb", tmp_path / "away"
+
+    def bring(state: str) -> None:
+        if state != "there" and root.exists():
+            root.rename(away)
+        if state != "away":
+            root.mkdir(parents=True, exist_ok=True)
+
+    class Slow(ScriptedNotify):
+        script: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def __init__(self, paths: list[str], *args: Any) -> None:
+            super().__init__()
+            if str(root.parent) in paths:
+                bring(after)
+
+    root.parent.mkdir()
+    bring(before)
+    monkeypatch.setattr(watch, "RustNotify", Slow)
+    told = Told()
+    kbs = [KnowledgeBase(KbName("kb"), root)]
+    watcher, _ = start_watcher(kbs, choose_mode(kbs, None), told.on_hints, told.trouble.put)
+    assert watcher is not None
+    watcher.stop()
+    assert told.trouble.empty() is not is_told
+
+
 def test_a_parent_that_cannot_be_listed_is_not_watched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,24 +237,29 @@ def test_unfinished_file_that_goes_was_nothing(
 
 
 def test_file_deleted_back_to_back_was_nothing(small_scene: Scene, small_kb: Path) -> None:
-    """Row 11: written, closed and deleted at once, 50 times: nobody can have looked meanwhile."""
-    lived_s: dict[str, float] = {}
+    """Row 11: written, closed and deleted at once, 50 times: nobody can have looked meanwhile.
+
+    One step of the watcher is 5 ms; what a busy machine kept alive for longer may honestly be told, and is
+    none of the 50.
+    """
+    quick: set[str] = set()
 
     def act() -> None:
-        for number in range(50):
+        for number in range(1_000):
             file = small_kb / f"short-{number}.md"
 
             def live(file: Path = file) -> None:
                 file.write_bytes(note(file.stem, "Complete."))
                 file.unlink()
 
-            lived_s[file.stem] = seconds(live)
+            if seconds(live) < 0.002:
+                quick.add(file.stem)
+            if len(quick) == 50:
+                return
             time.sleep(0.003)
 
     told = only_entry_events(small_scene.observe(act))
-    # One step of the watcher is 5 ms; what a busy machine kept alive for longer may honestly be told.
-    quick = {name for name, time_s in lived_s.items() if time_s < 0.002}
-    assert len(quick) >= 25
+    assert len(quick) == 50
     assert [short(event) for event in told if event["entry_id"] in quick] == []
     small_scene.check()
 

@@ -100,6 +100,14 @@ MUTATIONS = (
         (f"{HARD}/test_recovery.py::test_an_unreadable_folder_makes_only_its_own_kb_polled",),
     ),
     Mutation(
+        "root-meanwhile",
+        "a root that is back before its parent is watched is watched, too",
+        "pyrite_watch/watching.py",
+        "        if _roots_there(kbs) != roots:\n",
+        "        if False:\n",
+        ("tests/disk/test_watch.py", "tests/test_pipeline.py"),
+    ),
+    Mutation(
         "parents-listed",
         "a parent that cannot be listed leaves the others watched",
         "pyrite_watch/watching.py",
