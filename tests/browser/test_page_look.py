@@ -41,7 +41,7 @@ A note.[^1]
 """
 SCHEMES: tuple[tuple[Literal["light", "dark"], dict[str, Any]], ...] = (
     ("light", {}),
-    ("dark", {"runOnly": {"type": "tag", "values": ["cat.color"]}}),
+    ("dark", {"runOnly": ["color-contrast", "link-in-text-block"]}),
 )
 VIEWS = {
     "home": "/",
