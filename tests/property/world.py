@@ -173,10 +173,21 @@ class World:
             time.sleep(0.05)
             if time.monotonic() - began_s > QUICK_S:
                 self.note()  # it was gone for long enough to be told
-            full.write_bytes(content)
+            self._write_in_place(kb, path, content)
         else:
-            full.write_bytes(content)
+            self._write_in_place(kb, path, content)
         self.note(f"write {how}")
+
+    def _write_in_place(self, kb: str, path: str, content: bytes) -> None:
+        began_s = time.monotonic()
+        self.path(kb, path).write_bytes(content)
+        self._note_emptied(kb, path, began_s)
+
+    def _note_emptied(self, kb: str, path: str, began_s: float) -> None:
+        """Where this process had no turn between opening and writing, that the file was empty may be told."""
+        if time.monotonic() - began_s > HALF_S and RULES[self.hidden_by[kb]](path):
+            self.history[kb].append({**self.history[kb][-1], path: look_at(path, b"")})
+            self.touched[kb].add(path)
 
     def begin_half(self, kb: str, path: str, content: bytes) -> HalfWrite:
         """Open a file, write half of it, and leave it open."""
@@ -201,7 +212,7 @@ class World:
 
     def change_bytes(self, kb: str, path: str, content: bytes, did: str) -> None:
         """Write in place."""
-        self.path(kb, path).write_bytes(content)
+        self._write_in_place(kb, path, content)
         self.touch_path(kb, path)
         self.note(did)
 
@@ -245,7 +256,13 @@ class World:
         source.mkdir()
         for number in range(files):
             (source / f"{folder}-{number}.md").write_bytes(note(body=f"{folder} {number}"))
-        shutil.copytree(source, self.path(kb, folder))
+
+        def copy(file: str, to: str) -> None:
+            began_s = time.monotonic()
+            shutil.copy2(file, to)
+            self._note_emptied(kb, f"{folder}/{Path(to).name}", began_s)
+
+        shutil.copytree(source, self.path(kb, folder), copy_function=copy)
         shutil.rmtree(source)
         self.note("bulk copy")
         return folder
