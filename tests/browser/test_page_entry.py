@@ -293,7 +293,7 @@ def test_ten_thousand_headings_are_shown_and_followed(open_page: Pages, watch: W
     headings = [f"## Heading {number}" for number in range(10_000)]
     watch.write("entry-1", "\n\n".join(headings))
     page = open_entry(open_page)
-    expect(page.locator(".body > *")).to_have_count(10_000)
+    wait_for(page, "document.querySelectorAll('.body > *').length === 10_000")
     watch.write("entry-1", "\n\n".join([*headings[:-1], "## The last one"]))
     expect(page.locator(".body > :last-child")).to_have_text("The last one")
     expect(page.locator(".gutter button")).to_have_count(1)
