@@ -218,7 +218,10 @@ class Gatherer:
         if self._settler is None and is_open and file.parsed is not None:
             self.deferred.append((kb.kb_name, path, dirty.origin))
         elif self._settler is not None and _is_incomplete(file, raw) and file.state is not None:
-            age_s = max(0.0, time.time() - file.state.ctime_ns / 1e9)
+            # Race: ext4 cuts a file before it gives it its new time, on a busy disk by a tenth of a second.
+            # Until then it looks as if it had been left like this long ago.
+            is_cut = record is not None and record.state is not None and _is_cut(record.state, file.state)
+            age_s = 0.0 if is_open or is_cut else max(0.0, time.time() - file.state.ctime_ns / 1e9)
             kb.unfinished[path] = Unfinished(dirty, file, is_open, self._clock(), age_s)
         else:
             self._take(kb, path, file)
@@ -289,6 +292,11 @@ def _file_on_disk(
         return FileOnDisk(path, state, revision, None, raw.racy)
     kb.read_bytes += len(raw.data)
     return judge(FileOnDisk(path, state, revision, parse_entry(raw.data, path), raw.racy), record)
+
+
+def _is_cut(known: FileState, now: FileState) -> bool:
+    """Whether it is another by its size and by no time. Not all may ask who writes it."""
+    return known.size != now.size and known.ctime_ns == now.ctime_ns
 
 
 def _is_incomplete(file: FileOnDisk, raw: RawFile | Unreadable) -> bool:

@@ -108,6 +108,22 @@ MUTATIONS = (
         ("tests/disk/test_watch.py", "tests/test_pipeline.py"),
     ),
     Mutation(
+        "cut-open",
+        "a file that is being written was not left like this long ago, whatever its time says",
+        "pyrite_watch/index/gather.py",
+        "0.0 if is_open or is_cut else",
+        "0.0 if is_cut else",
+        ("tests/reconcile/test_saves.py::test_a_file_that_is_cut_is_not_one_that_was_left_empty",),
+    ),
+    Mutation(
+        "cut-time",
+        "nor is one that has another size and its old time",
+        "pyrite_watch/index/gather.py",
+        "0.0 if is_open or is_cut else",
+        "0.0 if is_open else",
+        ("tests/reconcile/test_saves.py::test_a_file_that_is_cut_is_not_one_that_was_left_empty",),
+    ),
+    Mutation(
         "parents-listed",
         "a parent that cannot be listed leaves the others watched",
         "pyrite_watch/watching.py",

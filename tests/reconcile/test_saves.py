@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -603,6 +604,35 @@ def test_a_half_in_a_long_batch_has_all_its_time(bed: Bed, monkeypatch: pytest.M
     bed.settle("a.md", "b.md")
     assert bed.told() == ["C b b.md", "C a a.md"]
     bed.check()
+
+
+@pytest.mark.parametrize("can_ask", [True, False], ids=["open, as the lease tells", "nobody may ask"])
+def test_a_file_that_is_cut_is_not_one_that_was_left_empty(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, can_ask: bool
+) -> None:
+    """Bug: ext4 gives a file that is cut its new size, and later its new time; in between it looked like one
+    that has been empty for long, and was told at once. One that waits for its id: it has no last version."""
+    now_s = time.time() + 10  # all that is written here was written long ago
+    monkeypatch.setattr("pyrite_watch.index.gather.time", SimpleNamespace(time=lambda: now_s))
+    bed.write("0.md", note("x"))
+    bed.write("a.md", note("x"))
+    status = bed.path("a.md").lstat()
+
+    def in_between(root: Path, path: str, most: int) -> RawFile | Folder | Unreadable | None:
+        raw = read_file(root, path, most)
+        assert isinstance(raw, RawFile)
+        if raw.data:
+            return replace(raw, racy=can_ask)  # it is not known when it changed, or else nobody may ask
+        state = replace(raw.state, ctime_ns=status.st_ctime_ns, mtime_ns=status.st_mtime_ns)
+        return replace(raw, state=state, racy=False, open_for_writing=can_ask)
+
+    monkeypatch.setattr("pyrite_watch.index.gather.read_file", in_between)
+    bed.settle("0.md", "a.md").told()
+    bed.write("a.md", "")
+    bed.run("a.md")
+    bed.write("a.md", note("x", "new"))
+    bed.settle("a.md")
+    assert bed.told() == []
 
 
 def test_a_half_after_a_long_wait_for_git_has_all_its_time(bed: Bed) -> None:
