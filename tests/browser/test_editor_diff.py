@@ -121,9 +121,9 @@ def test_two_large_texts_cannot_freeze_the_page() -> None:
     const make = (factor, modulus) => lines((at) => `l${at * factor % modulus}`);
     const [a, b] = [make(7919, 613), make(104729, 617)];
     return ["diffLines", "diffWords"].map((how) => {
-      const start = performance.now();
+      const start = process.cpuUsage();
       const parts = m[how](a, b);
-      const took = performance.now() - start;
+      const took = process.cpuUsage(start).user / 1_000;
       const text = (...kinds) =>
         parts.filter(({kind}) => kinds.includes(kind)).map(({text}) => text).join("");
       return [took, text("same", "removed") === a && text("same", "added") === b];

@@ -299,6 +299,7 @@ def test_ten_thousand_headings_are_shown_and_followed(open_page: Pages, watch: W
     expect(page.locator(".gutter button")).to_have_count(1)
 
 
+@pytest.mark.timeout(120)
 def test_an_entry_of_2_mb_is_shown_and_followed(open_page: Pages, watch: Watch) -> None:
     """Whether as blocks or as it is written: its end is there, a change comes in, and the page answers."""
     text = "A line of text with [[entry-2]] and *emphasis*.\n\n" * 42_000

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from harness.corpus import generate_many
 from harness.fixtures import make_small_kb, write_entry
 from harness.tools import git
@@ -64,6 +65,7 @@ def test_activity_tells_what_where_when_and_by_whom(open_page: Pages, watch: Wat
     expect(line.locator(".origin")).to_have_text("disk")
 
 
+@pytest.mark.timeout(120)  # most of it is their first index
 def test_ten_thousand_entries_scroll_filter_and_sort(
     serve: Callable[..., Watch], pages_of: Callable[[str], Pages], home: Path
 ) -> None:

@@ -61,12 +61,13 @@ def test_the_types_hold() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.timeout(180)
 def test_what_is_served_says_the_same() -> None:
     """Without comments and indentation each script compiles to what it compiles to with them."""
     scripts = [file.read_text() for file in sorted(WEB.rglob("*.js"))]
     assert len(scripts) > 20
-    as_written, as_served = compiled(scripts), compiled([trim(text, ".js") for text in scripts])
-    assert as_written == as_served
+    both = compiled([*scripts, *(trim(text, ".js") for text in scripts)])
+    assert both[: len(scripts)] == both[len(scripts) :]
 
 
 def compiled(scripts: list[str]) -> list[str]:
@@ -85,7 +86,7 @@ def compiled(scripts: list[str]) -> list[str]:
         input=json.dumps([str(installed("typescript")), scripts]),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=170,
         check=True,
     )
     told = json.loads(done.stdout)

@@ -635,8 +635,10 @@ def test_a_file_that_is_cut_is_not_one_that_was_left_empty(
     assert bed.told() == []
 
 
-def test_a_half_after_a_long_wait_for_git_has_all_its_time(bed: Bed) -> None:
+def test_a_half_after_a_long_wait_for_git_has_all_its_time(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bug: the time of a hint that was held for git counted as the half's."""
+    now_s = time.time()
+    monkeypatch.setattr("pyrite_watch.index.gather.time", SimpleNamespace(time=lambda: now_s))
     (bed.path(".git")).mkdir()
     bed.path(".git/index.lock").touch()
     bed.write("a.md", note("a"))
