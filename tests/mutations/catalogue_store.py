@@ -133,7 +133,7 @@ STORE_MUTATIONS = (
         "a list shows the entry's own time, not the event's",
         f"{WEB}/store.js",
         "      if (entry) entry.path = event.path;\n",
-        "      if (entry) entry.path = event.path, entry.updated_at = event.ts, kbs.add(kb);\n",
+        "      if (entry) known.set(id, { ...entry, updated_at: event.ts }), kbs.add(kb);\n",
         (f"{BROWSER}/test_page_store.py::test_a_changed_entry_goes_nowhere_but_to_its_place",),
     ),
     Mutation(
