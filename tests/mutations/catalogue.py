@@ -276,7 +276,7 @@ MUTATIONS = (
         "pyrite_watch/index/missing.py",
         "        for dirty in settler.wait_missing(unexplained, now_s, seen_s):\n",
         "        for dirty in unexplained:\n",
-        ("tests/reconcile/test_saves.py::test_a_file_that_comes_back_was_not_moved",),
+        ("tests/reconcile/test_moves.py::test_a_file_that_comes_back_was_not_moved",),
     ),
     Mutation(
         "moved-owner",
@@ -284,7 +284,7 @@ MUTATIONS = (
         "pyrite_watch/index/missing.py",
         "        if looked is None or isinstance(looked, Folder):\n",
         "        if False:\n",
-        ("tests/reconcile/test_saves.py::test_a_file_that_comes_back_was_not_moved",),
+        ("tests/reconcile/test_moves.py::test_a_file_that_comes_back_was_not_moved",),
     ),
     Mutation(
         "moved-together",
@@ -292,7 +292,7 @@ MUTATIONS = (
         "pyrite_watch/index/missing.py",
         "            del kb.disk[path]\n",
         "",
-        ("tests/reconcile/test_saves.py::test_a_copy_whose_original_stays_away_is_a_move",),
+        ("tests/reconcile/test_moves.py::test_a_copy_whose_original_stays_away_is_a_move",),
     ),
     Mutation(
         "gone-not-held",
@@ -300,7 +300,7 @@ MUTATIONS = (
         "pyrite_watch/index/missing.py",
         " and gone.due_of(kb, path) is None:\n",
         ":\n",
-        ("tests/reconcile/test_saves.py::test_a_renamed_file_is_not_taken_for_another_of_its_content",),
+        ("tests/reconcile/test_moves.py::test_a_renamed_file_is_not_taken_for_another_of_its_content",),
     ),
     Mutation(
         "reused-inode",
@@ -308,7 +308,7 @@ MUTATIONS = (
         "pyrite_watch/index/owners.py",
         "(self.state.device, self.state.inode, self.state.mtime_ns)",
         "(self.state.device, self.state.inode, 0)",
-        ("tests/reconcile/test_saves.py::test_a_new_file_with_the_inode_of_a_missing_one_is_no_rename",),
+        ("tests/reconcile/test_moves.py::test_a_new_file_with_the_inode_of_a_missing_one_is_no_rename",),
     ),
     Mutation(
         "renamed-file",
@@ -317,8 +317,8 @@ MUTATIONS = (
         "            if record.entry_id is not None and record.identity in newcomers:\n",
         "            if False:\n",
         (
-            "tests/reconcile/test_saves.py::test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns",
-            "tests/reconcile/test_saves.py::test_a_renamed_file_is_told_at_once",
+            "tests/reconcile/test_moves.py::test_a_renamed_file_without_an_id_is_a_move_also_over_two_turns",
+            "tests/reconcile/test_moves.py::test_a_renamed_file_is_told_at_once",
         ),
     ),
     Mutation(
@@ -377,7 +377,7 @@ MUTATIONS = (
         "pyrite_watch/reconciler.py",
         "settle_missing(self.store.connection, settler, gathers, now_s, self.clock())",
         "settle_missing(self.store.connection, settler, gathers, now_s, now_s)",
-        ("tests/reconcile/test_saves.py",),
+        ("tests/reconcile/test_saves.py", "tests/reconcile/test_moves.py"),
     ),
     Mutation(
         "half-age",
@@ -385,7 +385,7 @@ MUTATIONS = (
         "pyrite_watch/index/gather.py",
         "wait_incomplete(dirty, seen_s, changed_ago_s)",
         "wait_incomplete(dirty, seen_s, time.time() - file.state.ctime_ns / 1e9)",
-        ("tests/reconcile/test_saves.py",),
+        ("tests/reconcile/test_saves.py", "tests/reconcile/test_moves.py"),
     ),
     Mutation(
         "half-since",
@@ -393,7 +393,7 @@ MUTATIONS = (
         "pyrite_watch/disk/settle.py",
         "            since_s = seen_s if dirty.unfinished_since_s is None else",
         "            since_s = dirty.since_s if dirty.unfinished_since_s is None else",
-        ("tests/reconcile/test_saves.py", "tests/disk/test_settle.py"),
+        ("tests/reconcile/test_saves.py", "tests/reconcile/test_moves.py", "tests/disk/test_settle.py"),
     ),
     Mutation(
         "root-hidden",
@@ -401,7 +401,7 @@ MUTATIONS = (
         "pyrite_watch/disk/root.py",
         'all(found.name.startswith(".") for found in listing)',
         "next(listing, None) is None",
-        ("tests/reconcile/test_saves.py",),
+        ("tests/reconcile/test_saves.py", "tests/reconcile/test_moves.py"),
     ),
     Mutation(
         "index-ahead",
@@ -481,7 +481,7 @@ MUTATIONS = (
         "pyrite_watch/index/missing.py",
         """            if kb.rules.is_unfinished and (whole := """,
         """            if False and (whole := """,
-        ("tests/reconcile/test_saves.py",),
+        ("tests/reconcile/test_saves.py", "tests/reconcile/test_moves.py"),
     ),
     Mutation(
         "rules-whole",
@@ -489,7 +489,7 @@ MUTATIONS = (
         "pyrite_watch/roots.py",
         "        if self._unfinished_since_s is not None and may_change:\n",
         "        if self._unfinished_since_s is not None:\n",
-        ("tests/reconcile/test_saves.py",),
+        ("tests/reconcile/test_saves.py", "tests/reconcile/test_moves.py"),
     ),
     Mutation(
         "kb-yaml",

@@ -482,6 +482,14 @@ def take_git_lock(bed: Bed) -> None:
     bed.path(".git/index.lock").touch()
 
 
+def git_changes_two_and_one_is_named(bed: Bed) -> None:
+    """While the lock is held `00.md` and `01.md` are written; only of the first comes a hint."""
+    take_git_lock(bed)
+    bed.write("00.md", note("n00", "new"))
+    bed.run("00.md").advance(0.02)
+    bed.write("01.md", note("n01", "new"))
+
+
 def test_a_young_lock_holds_the_changes_until_it_goes(filled: Bed) -> None:
     """Row 12: one batch, one `kb_synced`."""
     bed = filled
@@ -503,10 +511,7 @@ def test_what_no_hint_names_in_time_is_told_with_the_rest(filled: Bed) -> None:
     were a batch of their own."""
     bed = filled
     before = len(bed.reports)
-    take_git_lock(bed)
-    bed.write("00.md", note("n00", "new"))
-    bed.run("00.md").advance(0.02)
-    bed.write("01.md", note("n01", "new"))
+    git_changes_two_and_one_is_named(bed)
     bed.write("new.md", note("new"))
     bed.path("02.md").unlink()
     bed.path(".git/index.lock").unlink()
@@ -522,10 +527,7 @@ def test_where_there_are_many_files_hints_alone_count(filled: Bed, monkeypatch: 
     """To compare all of them would hold up a save."""
     monkeypatch.setattr("pyrite_watch.git_patience.MAX_LOOKED_OVER", 10)
     bed = filled
-    take_git_lock(bed)
-    bed.write("00.md", note("n00", "new"))
-    bed.run("00.md").advance(0.02)
-    bed.write("01.md", note("n01", "new"))
+    git_changes_two_and_one_is_named(bed)
     bed.path(".git/index.lock").unlink()
     bed.settle()
     assert bed.told() == ["U n00 00.md"]
@@ -555,10 +557,7 @@ def test_what_is_held_is_kept_when_the_look_at_the_rest_fails(
 ) -> None:
     """SQLite is busy, say: all of it is dirty again, and the look is made again."""
     bed = filled
-    take_git_lock(bed)
-    bed.write("00.md", note("n00", "new"))
-    bed.run("00.md").advance(0.02)
-    bed.write("01.md", note("n01", "new"))
+    git_changes_two_and_one_is_named(bed)
     bed.path(".git/index.lock").unlink()
     with monkeypatch.context() as patch:
         busy = mock.Mock(side_effect=sqlite3.OperationalError("database is locked"))
