@@ -16,6 +16,7 @@ from pyrite_watch.disk.settle import DirtyPath, Settler
 from pyrite_watch.git_patience import GitPatience
 from pyrite_watch.index import files
 from pyrite_watch.index.gather import MAX_BATCH_PATHS, Gatherer, KbGather
+from pyrite_watch.index.heirs import hold_for_heirs, look_at_heirs
 from pyrite_watch.index.missing import explained, settle_missing
 from pyrite_watch.index.reconcile import plan_kb
 from pyrite_watch.index.store import Applied, Batch, Store, SyncCounts
@@ -297,7 +298,13 @@ class Reconciler:
             gatherer.settle_unfinished(gathers)
             self._gather_explained(gatherer, settler, gathers)
             gatherer.settle_unfinished(gathers)
+            if settler is not None:
+                for gather in gathers:
+                    look_at_heirs(self.store.connection, gatherer, settler, gather)
+                gatherer.settle_unfinished(gathers)
             settle_missing(self.store.connection, settler, gathers, now_s, self.clock())
+            if settler is not None:
+                hold_for_heirs(settler, gathers, now_s)
             for gather in gathers:
                 gatherer.close(gather)
             self.take_deferred(gatherer)

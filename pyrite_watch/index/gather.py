@@ -95,7 +95,8 @@ class Gatherer:
         self._settler = settler
         self._max_entry_bytes = max_entry_bytes
         self._clock = clock
-        self._now_s = clock()
+        self.now_s = clock()
+        """When the pass began."""
         self.deferred: list[tuple[KbName, str, Origin]] = []
 
     def gather(self, kb: KbGather, dirty: Iterable[DirtyPath]) -> list[DirtyPath]:
@@ -115,7 +116,7 @@ class Gatherer:
             if len(kb.disk) >= MAX_BATCH_PATHS or kb.read_bytes >= MAX_BATCH_BYTES:
                 rest.append(candidates[path])
             else:
-                self._look(kb, candidates[path])
+                self.look(kb, candidates[path])
         return rest
 
     def close(self, kb: KbGather) -> None:
@@ -124,7 +125,7 @@ class Gatherer:
         freed: set[EntryId] = set()
         while True:
             ids = claimed_ids(kb) - asked
-            more_freed = _freed_ids(kb) - freed
+            more_freed = freed_ids(kb) - freed
             if not ids and not more_freed:
                 return
             asked |= ids
@@ -147,7 +148,7 @@ class Gatherer:
         def add(name: str) -> None:
             # The hint for a folder may be old; what is found in it has its time from now on. (Bug: in a
             # storm a file was told as empty that was being written.)
-            since_s = dirty.since_s if name == path else self._now_s
+            since_s = dirty.since_s if name == path else self.now_s
             found = replace(dirty, path=name, is_folder_look=False, since_s=since_s)
             # It may have a hint of its own, which is older and says who saw it.
             known = candidates.get(name)
@@ -160,7 +161,7 @@ class Gatherer:
             for below in self.differing(kb, path):
                 add(below)
             if self._settler is not None and path and not dirty.is_folder_look:
-                self._settler.look_again(kb.kb_name, path, self._now_s, FOLDER_LOOKS_S)
+                self._settler.look_again(kb.kb_name, path, self.now_s, FOLDER_LOOKS_S)
             return
         if path.endswith(".md"):
             add(path)
@@ -196,7 +197,8 @@ class Gatherer:
         records = files.load_records(self._connection, kb.kb_id, paths)
         return {path: record.state for path, record in records.items()}
 
-    def _look(self, kb: KbGather, dirty: DirtyPath) -> None:
+    def look(self, kb: KbGather, dirty: DirtyPath) -> None:
+        """Look at one file, whose record is loaded: it is taken, missing, or unfinished."""
         path = dirty.path
         record = kb.indexed.get(path)
         kb.origins[path] = dirty.origin
@@ -326,7 +328,7 @@ def claims_of(kb: KbGather, path: str) -> set[EntryId]:
     return {claim} if content.explicit_id is not None else {claim, path_id(path)}
 
 
-def _freed_ids(kb: KbGather) -> set[EntryId]:
+def freed_ids(kb: KbGather) -> set[EntryId]:
     """The ids that files of the batch may give up."""
     ids: set[EntryId] = set()
     for path, record in kb.indexed.items():

@@ -16,6 +16,7 @@ from pyrite_watch.disk.read import Folder, read_status
 from pyrite_watch.disk.settle import DirtyPath, Settler
 from pyrite_watch.index import files
 from pyrite_watch.index.gather import KbGather, claimed_ids, claims_of
+from pyrite_watch.index.heirs import heirs_due
 from pyrite_watch.index.owners import FileRecord, Identity
 from pyrite_watch.model.entry import EntryId, Revision
 from pyrite_watch.model.kb import KbName
@@ -60,6 +61,7 @@ def settle_missing(
     gone, waiting = _Missing(), _Missing()
     for kb in kbs:
         unexplained: list[DirtyPath] = []
+        heirs = heirs_due(settler, kb)
         for path, hint in kb.missing.items():
             record = kb.indexed[path]
             if record.entry_id is not None and record.identity in newcomers:
@@ -73,6 +75,10 @@ def settle_missing(
                 # looked at when that is decided. (Bug: `git stash` took away both, and the id was told as
                 # deleted, then as created in a file that had been hidden.)
                 settler.put_back(dirty, whole.due_s)
+                continue
+            entry_id = kb.indexed[dirty.path].entry_id
+            if entry_id is not None and entry_id in heirs:
+                settler.put_back(dirty, heirs[entry_id])
                 continue
             kb.disk[dirty.path] = None
             gone.add(kb.kb_name, kb.indexed[dirty.path])

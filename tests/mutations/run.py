@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mutations.catalogue import MUTATIONS
 from mutations.catalogue_editor import EDITOR_MUTATIONS
+from mutations.catalogue_moves import MOVE_MUTATIONS
 from mutations.catalogue_page import PAGE_MUTATIONS
 from mutations.catalogue_server import SERVER_MUTATIONS
 from mutations.catalogue_store import STORE_MUTATIONS
@@ -34,7 +35,7 @@ from mutations.mutation import Mutation
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-ALL = (*MUTATIONS, *SERVER_MUTATIONS, *PAGE_MUTATIONS, *STORE_MUTATIONS, *EDITOR_MUTATIONS)
+ALL = (*MUTATIONS, *MOVE_MUTATIONS, *SERVER_MUTATIONS, *PAGE_MUTATIONS, *STORE_MUTATIONS, *EDITOR_MUTATIONS)
 
 TIMEOUT_S = 300
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", re.MULTILINE)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from harness.expect import line
 from harness.fixtures import write_entry
 from harness.reader import revision_of
 from harness.record import Json
@@ -71,18 +72,27 @@ def test_the_second_look_at_a_folder_is_as_patient() -> None:
     assert settler.wait_incomplete(replace(look, path="new/copy.md", is_folder_look=False), 0.4, 0.0)
 
 
+def another_id_is_looked_at(scene: Scene, kb: Path) -> None:
+    """Give the owner another id; return when what was changed after it is told."""
+    write_entry(kb / "entry-1.md", "another", "It has another id now.")
+    write_entry(kb / "marker.md", "marker", "Made after it.")
+    scene.watch.wait_for(lambda message: message.get("entry_id") == "marker", what="what was changed later")
+
+
+TAKEN_OVER = ["C small:another entry-1.md", "U small:entry-1 heir.md < entry-1.md"]
+
+
 def test_an_heir_that_is_being_written_is_not_told_as_a_half(small_scene: Scene, small_kb: Path) -> None:
     """A file that waits for an id is looked at when its owner gives it up, and may be half written then."""
     small_scene.observe(lambda: write_entry(small_kb / "heir.md", "entry-1", "A claim."))
 
     def act() -> None:
         with half_written(small_kb / "heir.md"):
-            write_entry(small_kb / "entry-1.md", "another", "It has another id now.")
-            small_scene.watch.wait_for(
-                lambda message: message.get("entry_id") == "another", what="the owner's new id"
-            )
+            another_id_is_looked_at(small_scene, small_kb)
 
-    assert revisions_of(small_scene.observe(act, 3), "heir.md") == WHOLE
+    events = small_scene.observe(act, 3)
+    assert [line(event) for event in events if event["path"] in ("heir.md", "entry-1.md")] == TAKEN_OVER
+    assert revisions_of(events, "heir.md") == WHOLE
 
 
 def test_an_heir_takes_over_when_it_is_written(small_scene: Scene, small_kb: Path) -> None:
@@ -91,12 +101,10 @@ def test_an_heir_takes_over_when_it_is_written(small_scene: Scene, small_kb: Pat
 
     def act() -> None:
         with open(small_kb / "heir.md", "ab"):
-            write_entry(small_kb / "entry-1.md", "another", "It has another id now.")
-            small_scene.watch.wait_for(
-                lambda message: message.get("entry_id") == "another", what="the owner's new id"
-            )
+            another_id_is_looked_at(small_scene, small_kb)
 
-    small_scene.observe(act, 2)
+    events = small_scene.observe(act, 3)
+    assert [line(event) for event in events if event["path"] in ("heir.md", "entry-1.md")] == TAKEN_OVER
     assert small_scene.api.entry("small", "entry-1")["path"] == "heir.md"
     assert small_scene.api.problems() == []
 
