@@ -182,7 +182,11 @@ class Judge:
             # A file that got another title asks for another id, though its path's would still be free.
             # Of one that was bad at the last check only its name is known: not what it had claimed before.
             told = [seen for seen in states if seen is not None and seen.kind == "good"]
-            if states[0] is not None and states[0].kind == "bad":
+            # A doubtful one that was the entry at the last check had claimed what its bytes say.
+            last = self.last.get(event["kb_name"], {}).get(before[0])
+            if states[0] is not None and (
+                states[0].kind == "bad" or last == (event["entry_id"], states[0].revision)
+            ):
                 told.append(states[0])
             claims = {seen.claim for seen in told}
             assert not held or len(claims) > 1, f"it was there all the time: {event}; {self._story(event)}"
