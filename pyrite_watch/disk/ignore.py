@@ -20,12 +20,14 @@ from pathlib import Path
 
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
+from pyrite_watch.disk.read import file_state
 from pyrite_watch.model.entry import Problem
 from pyrite_watch.system import is_open_for_writing
 
 IGNORE_FILE = ".pyriteignore"
 GITIGNORE_FILE = ".gitignore"
 MAX_IGNORE_BYTES = 1 << 20
+_ATTEMPTS = 3
 
 _HIDDEN = "hidden"
 _TEMPORARY = "temporary file of an editor or sync tool"
@@ -195,7 +197,8 @@ class IgnoreRules:
             self._report(IGNORE_FILE, f"not read, so {outcome}: {error}")
             return None if last is None else last._own
         if last is not None:
-            is_away = data is None and last._own is not None and wait_for_return
+            # Empty and closed may be half a save, too: not all may ask who writes it.
+            is_away = not data and last._own is not None and wait_for_return
             self.is_unfinished = is_away or (is_writing and wait_for_writer)
             if self.is_unfinished:
                 return last._own
@@ -317,22 +320,14 @@ def _read_data(path: Path) -> tuple[bytes | None, bool]:
     Raises:
         _UnusableError: It cannot be read, or is not a small text file.
     """
-    flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
-        flags |= getattr(os, name, 0)
+    data = b""
     try:
-        descriptor = os.open(path, flags)
-        try:
-            info = os.fstat(descriptor)
-            if not stat.S_ISREG(info.st_mode):
-                raise _UnusableError("not a regular file")
-            if info.st_size > MAX_IGNORE_BYTES:
-                raise _UnusableError(f"over {MAX_IGNORE_BYTES >> 20} MiB")
-            with open(descriptor, "rb", closefd=False) as file:
-                data = file.read(MAX_IGNORE_BYTES)
-            is_writing = is_open_for_writing(descriptor) is True
-        finally:
-            os.close(descriptor)
+        for _ in range(_ATTEMPTS):
+            data, is_writing, is_stable = _read_once(path)
+            if is_stable:
+                break
+        else:
+            is_writing = True  # faster than it can be read
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return None, False
@@ -341,3 +336,28 @@ def _read_data(path: Path) -> tuple[bytes | None, bool]:
     if b"\0" in data:
         raise _UnusableError("not a text file, or not UTF-8")
     return data, is_writing
+
+
+def _read_once(path: Path) -> tuple[bytes, bool, bool]:
+    """Read an ignore file; whether a program is writing it; and whether it stayed as it was meanwhile.
+
+    Race: who writes and closes it after the reading and before the question is not found by the lease.
+    """
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags)
+    try:
+        opened = os.fstat(descriptor)
+        if not stat.S_ISREG(opened.st_mode):
+            raise _UnusableError("not a regular file")
+        if opened.st_size > MAX_IGNORE_BYTES:
+            raise _UnusableError(f"over {MAX_IGNORE_BYTES >> 20} MiB")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_IGNORE_BYTES)
+        is_writing = is_open_for_writing(descriptor) is True
+        now = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    is_stable = file_state(now) == file_state(opened) and len(data) == now.st_size and now.st_nlink > 0
+    return data, is_writing, is_stable

@@ -212,6 +212,54 @@ def test_missing_ignore_file_or_root_is_no_problem(tmp_path: Path) -> None:
 # ---- .gitignore -------------------------------------------------------------------------------------------
 
 
+def test_what_is_written_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Race: cut when it is read, written and closed before it is asked who writes it. (Bug: what it hides was
+    told as created, and deleted again.)"""
+    last = rules(tmp_path, "private/\n")
+    file = tmp_path / ".pyriteignore"
+    file.write_bytes(b"# private/\n")
+
+    def ask_too_late(descriptor: int) -> bool:
+        file.write_bytes(b"private/\n# and a comment\n")
+        return False
+
+    monkeypatch.setattr("pyrite_watch.disk.ignore.is_open_for_writing", ask_too_late)
+    read = read_ignore_rules(tmp_path, last=last, wait_for_writer=True, wait_for_return=True)
+    assert read.path_rule("private/a.md") is not None
+
+
+def test_what_changes_faster_than_it_is_read_is_unfinished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last rules hold on meanwhile."""
+    last = rules(tmp_path, "private/\n")
+    file = tmp_path / ".pyriteignore"
+    file.write_bytes(b"")
+
+    def ask_too_late(descriptor: int) -> bool:
+        with file.open("ab") as growing:
+            growing.write(b"# one more\n")
+        return False
+
+    monkeypatch.setattr("pyrite_watch.disk.ignore.is_open_for_writing", ask_too_late)
+    read = read_ignore_rules(tmp_path, last=last, wait_for_writer=True)
+    assert read.is_unfinished
+    assert read.path_rule("private/a.md") is not None
+    assert read_ignore_rules(tmp_path, last=last).path_rule("private/a.md") is None
+
+
+def test_an_ignore_file_that_was_emptied_may_be_half_a_save(tmp_path: Path) -> None:
+    """As one that is missing: closed while empty, then written in another opening."""
+    last = rules(tmp_path, "private/\n")
+    (tmp_path / ".pyriteignore").write_bytes(b"")
+    read = read_ignore_rules(tmp_path, last=last, wait_for_return=True)
+    assert read.is_unfinished
+    assert read.path_rule("private/a.md") is not None
+    assert read_ignore_rules(tmp_path, last=last).path_rule("private/a.md") is None
+
+
 def test_gitignore_is_followed_only_when_asked(tmp_path: Path) -> None:
     """Notes kept out of Git are notes."""
     write(tmp_path, ".gitignore", "private/\n")

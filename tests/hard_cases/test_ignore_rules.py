@@ -16,6 +16,7 @@ from harness.fixtures import Starter, make_small_kb
 from harness.namespaces import watch_without_override
 from harness.scene import Scene
 
+from .exactly import INCOMPLETE_S, exactly_in_time, seconds
 from .stage import check_index, exchange, note, on_stage, save, tells, told_at_start
 
 ENTRIES = {
@@ -29,6 +30,9 @@ ENTRIES = {
 PRIVATE = ("secret-1", "secret-2")
 DRAFTS = ("draft-1", "draft-2")
 ALL = tuple(ENTRIES)
+
+GONE_S = 0.12
+"""How long the rules file may be away before what it hid is shown."""
 
 RULES = ".pyriteignore"
 
@@ -274,30 +278,33 @@ def test_rules_that_may_not_be_read(root: Path, home: Path) -> None:
 def test_rules_saved_in_place(hiding_scene: Scene, root: Path) -> None:
     """Row 48: truncated, then written, in one opening: the same rules tell nothing, as in row 7."""
 
-    def act() -> None:
+    def save() -> None:
         with (root / RULES).open("wb", buffering=0) as opened:
             time.sleep(0.3)  # that time is the case under test
             opened.write(b"private/\n")
 
     for _ in range(3):
-        tells(hiding_scene, act)
+        exactly_in_time(hiding_scene, lambda _: seconds(save), INCOMPLETE_S, again=lambda: None)
     check_shown(hiding_scene, "draft-1", "draft-2", "kept")
 
 
-def save_by_backup(file: Path) -> None:
-    """Put the old file away, take 60 ms, make a new one."""
+def save_by_backup(file: Path) -> float:
+    """Put the old file away, take 60 ms, make a new one; give the seconds that it was away."""
     backup = file.with_name(f"{file.name}~")
     data = file.read_bytes()
     file.rename(backup)
+    began_s = time.monotonic()
     time.sleep(0.06)  # that time is the case under test
     file.write_bytes(data)
+    away_s = time.monotonic() - began_s
     backup.unlink()
+    return away_s
 
 
 def test_rules_saved_by_backup(hiding_scene: Scene, root: Path, tmp_path: Path) -> None:
     """Row 48: away for a moment, as editors save: what the rules hide is not shown meanwhile, as in row 9."""
     for _ in range(3):
-        tells(hiding_scene, lambda: save_by_backup(root / RULES))
+        exactly_in_time(hiding_scene, lambda _: save_by_backup(root / RULES), GONE_S, again=lambda: None)
     for number in range(3):
         comment = f"normal Go# {number}"
         edit = partial(save_in_vim, root / RULES, comment, "write", backupcopy="no", temporary=tmp_path)

@@ -263,6 +263,22 @@ MUTATIONS = (
         (f"{HARD}/test_ignore_rules.py",),
     ),
     Mutation(
+        "rules-reread",
+        "rules that were written while they were read are read again",
+        "pyrite_watch/disk/ignore.py",
+        "            if is_stable:\n",
+        "            if True:\n",
+        ("tests/disk/test_ignore.py",),
+    ),
+    Mutation(
+        "rules-emptied",
+        "an emptied rules file may be half a save",
+        "pyrite_watch/disk/ignore.py",
+        "            is_away = not data and last",
+        "            is_away = data is None and last",
+        ("tests/disk/test_ignore.py",),
+    ),
+    Mutation(
         "deferred",
         "a sync does not tell a half",
         "pyrite_watch/index/gather.py",
