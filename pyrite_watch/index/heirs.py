@@ -51,11 +51,12 @@ def heirs_due(settler: Settler, kb: KbGather) -> dict[EntryId, float]:
 def hold_for_heirs(settler: Settler, kbs: Collection[KbGather], now_s: float) -> None:
     """Put back the files that ask for another id while an heir of the one they had is being written."""
     for kb in kbs:
-        for entry_id, due_s in heirs_due(settler, kb).items():
-            if entry_id not in freed_ids(kb):
+        due = heirs_due(settler, kb)
+        held = due.keys() & freed_ids(kb) if due else set()
+        for path, file in list(kb.disk.items()) if held else ():
+            known = kb.indexed.get(path)
+            if file is None or known is None or known.entry_id is None or known.entry_id not in held:
                 continue
-            for path, file in list(kb.disk.items()):
-                known = kb.indexed.get(path)
-                if file is not None and known is not None and known.entry_id == entry_id:
-                    settler.put_back(DirtyPath(kb.kb_name, path, kb.origins[path], now_s, now_s), due_s)
-                    del kb.disk[path]
+            hint = DirtyPath(kb.kb_name, path, kb.origins[path], now_s, now_s)
+            settler.put_back(hint, due[known.entry_id])
+            del kb.disk[path]

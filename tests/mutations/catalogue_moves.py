@@ -5,8 +5,8 @@ from __future__ import annotations
 from mutations.mutation import Mutation
 
 HARD = "tests/hard_cases"
-TROUBLE = "tests/reconcile/test_trouble.py"
-HEIRS = f"{TROUBLE}::test_an_heir_that_is_being_written"
+HEIR_TESTS = "tests/reconcile/test_heirs.py"
+HEIRS = f"{HEIR_TESTS}::test_an_heir_that_is_being_written"
 
 MOVE_MUTATIONS = (
     Mutation(
@@ -92,7 +92,7 @@ MOVE_MUTATIONS = (
         "            if False:\n",
         (
             f"{HEIRS}_when_the_owner_goes_takes_over",
-            f"{TROUBLE}::test_an_heir_that_is_cut_when_the_owner_goes_takes_over",
+            f"{HEIR_TESTS}::test_an_heir_that_is_cut_when_the_owner_goes_takes_over",
         ),
     ),
     Mutation(
@@ -107,8 +107,8 @@ MOVE_MUTATIONS = (
         "heir-edit",
         "an edit of the owner waits for nobody",
         "pyrite_watch/index/heirs.py",
-        "            if entry_id not in freed_ids(kb):\n",
-        "            if False:\n",
+        "        held = due.keys() & freed_ids(kb) if due else set()\n",
+        "        held = due.keys()\n",
         (f"{HEIRS}_when_the_owner_takes_another_id_takes_over",),
     ),
 )

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bed import BAD, Bed, note
 from harness.reader import BadFileError, entry_paths, parse_front_matter, read_kb, revision_of
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from .bed import BAD, Bed, note
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 

@@ -5,28 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from bed import BAD, Bed, MakeBed, beds, failing_apply, note, short
 from harness.replica import Replica
 
 from pyrite_watch.index.store import SyncCounts
 
-
-@pytest.fixture
-def make_bed(tmp_path: Path) -> Iterator[MakeBed]:
-    """Make a bed with KBs of the given names, not yet opened."""
-    with beds(tmp_path) as make:
-        yield make
-
-
-@pytest.fixture
-def bed(make_bed: MakeBed) -> Bed:
-    """A started bed with one empty KB, `kb`."""
-    return make_bed().start()
+from .bed import BAD, Bed, MakeBed, failing_apply, note, short
 
 
 @pytest.fixture

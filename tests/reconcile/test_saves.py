@@ -5,30 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from bed import Bed, MakeBed, beds, note
 
 from pyrite_watch.disk.ignore import IgnoreRules
 from pyrite_watch.disk.read import Folder, RawFile, Unreadable, read_file
 from pyrite_watch.disk.scan import TreeScan, scan_tree
 
-
-@pytest.fixture
-def make_bed(tmp_path: Path) -> Iterator[MakeBed]:
-    """Make a bed with KBs of the given names, not yet opened."""
-    with beds(tmp_path) as make:
-        yield make
-
-
-@pytest.fixture
-def bed(make_bed: MakeBed) -> Bed:
-    """A started bed with one empty KB, `kb`."""
-    return make_bed().start()
+from .bed import Bed, note
 
 
 def test_a_file_truncated_and_written_again_is_one_update(bed: Bed) -> None:

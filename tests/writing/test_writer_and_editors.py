@@ -11,8 +11,8 @@ from typing import Any
 
 import neighbours  # noqa: F401 - it makes the others importable
 import pytest
-from bed import BAD, Bed, FakeClock, failing_apply, note, short
 from harness.reader import revision_of
+from reconcile.bed import BAD, Bed, FakeClock, failing_apply, note, short
 
 from pyrite_watch import writer as writer_module
 from pyrite_watch.disk.parse import parse_entry
